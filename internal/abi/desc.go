@@ -124,8 +124,8 @@ type Union struct {
 	// Get returns which variant the Go interface at p holds and the address of
 	// its struct: -1 for a nil interface, and a nil address for a nil pointer.
 	Get func(p unsafe.Pointer) (int, unsafe.Pointer)
-	// Set stores a new value of a variant (nil if it has no struct) in the Go
-	// interface at p and returns the address of its struct.
+	// Set stores a new value of a variant in the Go interface at p and returns the
+	// address of its struct; nil for a variant without struct, and for -1.
 	Set func(p unsafe.Pointer, variant int) unsafe.Pointer
 }
 
@@ -138,9 +138,16 @@ type Variant struct {
 	Struct *Struct // nil for a member without data
 }
 
+// Typed ties a struct's description to its Go type, so that only values of that
+// type can be encoded by it.
+type Typed[T any] struct{ *Struct }
+
 // makeSlice is the Make of an array of T.
 func makeSlice[T any](p unsafe.Pointer, n int) unsafe.Pointer {
-	s := make([]T, n)
+	var s []T
+	if n > 0 {
+		s = make([]T, n)
+	}
 	*(*[]T)(p) = s
 	return unsafe.Pointer(unsafe.SliceData(s))
 }

@@ -1,0 +1,211 @@
+package abi
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unsafe"
+)
+
+// Check reports what in the Go value at v cannot be given to the release's
+// libxl: a *FieldError, which wraps ErrUnsupported where a newer release could.
+func (c *Codec) Check(s *Struct, v unsafe.Pointer) error {
+	if err := c.check(s, v); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c *Codec) check(s *Struct, v unsafe.Pointer) *FieldError {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if f.Go == "" {
+			continue
+		}
+		p := unsafe.Add(v, f.Off)
+		var err *FieldError
+		switch {
+		case f.Since > c.release:
+			if !isDefault(f, v) {
+				err = c.needs(f.Since, "the field")
+			}
+		case f.Kind == KindUnion:
+			err = c.checkUnion(f.Union, p, v)
+			if err != nil && err.Path == f.Union.KeyGo {
+				return err
+			}
+		default:
+			err = c.checkValue(f, p)
+		}
+		if err != nil {
+			return err.at(f.Go)
+		}
+	}
+	return nil
+}
+
+func (c *Codec) checkValue(f *Field, p unsafe.Pointer) *FieldError {
+	switch f.Kind {
+	case KindInt:
+		if n := *(*int)(p); n < math.MinInt32 || n > math.MaxInt32 {
+			return problem("%d does not fit a C int", n)
+		}
+	case KindEnum:
+		return c.checkEnum(f.Enum, *(*int32)(p))
+	case KindDefbool:
+		if n := *(*int8)(p); n < -1 || n > 1 {
+			return problem("%d is not a value of Defbool", n)
+		}
+	case KindString:
+		return checkString(*(*string)(p))
+	case KindBitmap:
+		if n := len(*(*[]byte)(p)); n > maxBytes {
+			return problem("%d bytes are too many", n)
+		}
+	case KindStringList, KindCpuidPolicy:
+		for i, s := range *(*[]string)(p) {
+			err := checkString(s)
+			if err == nil && f.Kind == KindCpuidPolicy && strings.IndexByte(s, '=') < 1 {
+				err = problem("%q is not of the form key=value", s)
+			}
+			if err != nil {
+				return err.at(index(i))
+			}
+		}
+	case KindKeyValueList:
+		for k, s := range *(*map[string]string)(p) {
+			if err := checkString(k); err != nil {
+				return err.at(fmt.Sprintf("[%q]", k))
+			}
+			if err := checkString(s); err != nil {
+				return err.at(fmt.Sprintf("[%q]", k))
+			}
+		}
+	case KindStruct:
+		return c.check(f.Struct, p)
+	case KindArray:
+		return c.checkArray(f.Array, p)
+	}
+	return nil
+}
+
+func index(i int) string { return fmt.Sprintf("[%d]", i) }
+
+func checkString(s string) *FieldError {
+	if strings.IndexByte(s, 0) >= 0 {
+		return problem("contains NUL")
+	}
+	if len(s) > maxBytes {
+		return problem("%d bytes are too many", len(s))
+	}
+	return nil
+}
+
+func (c *Codec) checkEnum(e *Enum, v int32) *FieldError {
+	for i := range e.Values {
+		if e.Values[i].Value != v {
+			continue
+		}
+		if e.Values[i].Since > c.release {
+			return c.needs(e.Values[i].Since, fmt.Sprintf("%s %q", e.Go, e.Values[i].Name))
+		}
+		return nil
+	}
+	return problem("%d is not a value of %s", v, e.Go)
+}
+
+func (c *Codec) checkArray(a *Array, p unsafe.Pointer) *FieldError {
+	n := len(*(*[]struct{})(p))
+	if n == 0 {
+		return nil
+	}
+	if n > maxBytes/64 {
+		return problem("%d elements are too many", n)
+	}
+	first := unsafe.Pointer(unsafe.SliceData(*(*[]struct{})(p)))
+	for i := range n {
+		if err := c.checkValue(&a.Elem, unsafe.Add(first, i*int(a.Size))); err != nil {
+			return err.at(index(i))
+		}
+	}
+	return nil
+}
+
+// checkUnion checks the union whose interface value is at p and whose key lies
+// in the struct at s. The value decides which member it is; the key may say the
+// same or be unset.
+func (c *Codec) checkUnion(u *Union, p, s unsafe.Pointer) *FieldError {
+	key := *(*int32)(unsafe.Add(s, u.KeyOff))
+	i, value := u.Get(p)
+	if i < 0 {
+		if key == u.KeyInit {
+			return nil
+		}
+		if err := c.checkEnum(u.KeyEnum, key); err != nil {
+			return err.at(u.KeyGo)
+		}
+		for _, v := range u.Variants {
+			if v.Value == key && v.Struct != nil {
+				return problem("nil, but %s is %q: want a *%s", u.KeyGo, v.Name, v.Go)
+			}
+		}
+		return nil
+	}
+	v := &u.Variants[i]
+	switch {
+	case value == nil:
+		return problem("nil *%s", v.Go)
+	case key != v.Value && key != u.KeyInit && key != 0:
+		return problem("*%s, but %s is %d, not %q", v.Go, u.KeyGo, key, v.Name)
+	case v.Since > c.release:
+		return c.needs(v.Since, fmt.Sprintf("%s %q", u.KeyEnum.Go, v.Name))
+	}
+	return c.check(v.Struct, value)
+}
+
+// isDefault reports whether a field of the struct at s has the value that a new
+// one has, so that a release without the field loses nothing.
+func isDefault(f *Field, s unsafe.Pointer) bool {
+	p := unsafe.Add(s, f.Off)
+	switch f.Kind {
+	case KindBool:
+		return !*(*bool)(p)
+	case KindUint8:
+		return *(*uint8)(p) == uint8(f.latest())
+	case KindUint16:
+		return *(*uint16)(p) == uint16(f.latest())
+	case KindUint32, KindDevid, KindEnum:
+		return *(*uint32)(p) == uint32(f.latest())
+	case KindUint64:
+		return *(*uint64)(p) == f.latest()
+	case KindInt:
+		return *(*int)(p) == int(int32(f.latest()))
+	case KindDefbool:
+		return *(*int8)(p) == 0
+	case KindUUID, KindGenID:
+		return *(*[16]byte)(p) == [16]byte{}
+	case KindMAC:
+		return *(*[6]byte)(p) == [6]byte{}
+	case KindHwcap:
+		return *(*[8]uint32)(p) == [8]uint32{}
+	case KindString:
+		return *(*string)(p) == ""
+	case KindBitmap:
+		return strings.Trim(string(*(*[]byte)(p)), "\x00") == ""
+	case KindStringList, KindCpuidPolicy, KindArray:
+		return len(*(*[]struct{})(p)) == 0
+	case KindKeyValueList:
+		return len(*(*map[string]string)(p)) == 0
+	case KindUnion:
+		i, _ := f.Union.Get(p)
+		return i < 0 && *(*int32)(unsafe.Add(s, f.Union.KeyOff)) == f.Union.KeyInit
+	case KindStruct:
+		for i := range f.Struct.Fields {
+			if g := &f.Struct.Fields[i]; g.Go != "" && !isDefault(g, p) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

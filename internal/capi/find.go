@@ -1,0 +1,191 @@
+package capi
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-xenlight/xenlight/internal/abi"
+)
+
+// The reasons why there is no libxl to talk to. Open's errors wrap exactly one.
+var (
+	ErrNoXen          = errors.New("no Xen host")
+	ErrUnknownRelease = errors.New("unknown Xen release")
+	ErrNoLibrary      = errors.New("libxenlight not found")
+	ErrPermission     = errors.New("no permission to manage Xen")
+)
+
+// System is where the host's files are looked for; Root is "/" but in tests.
+type System struct{ Root string }
+
+func (s System) path(p string) string { return filepath.Join(s.Root, p) }
+
+func (s System) read(p string) string {
+	b, err := os.ReadFile(s.path(p))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Hypervisor returns the release of the running hypervisor. The errors wrap
+// ErrNoXen, ErrPermission or ErrUnknownRelease.
+func (s System) Hypervisor() (abi.Release, error) {
+	if t := s.read("/sys/hypervisor/type"); t != "xen" {
+		return 0, fmt.Errorf("%w: /sys/hypervisor/type says %q, so this system does not run under Xen"+
+			" (xenbox gives you a Xen host in QEMU)", ErrNoXen, t)
+	}
+	if err := s.controlDomain(); err != nil {
+		return 0, err
+	}
+	major, err1 := strconv.Atoi(s.read("/sys/hypervisor/version/major"))
+	minor, err2 := strconv.Atoi(s.read("/sys/hypervisor/version/minor"))
+	if err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("%w: /sys/hypervisor/version cannot be read", ErrUnknownRelease)
+	}
+	if major != 4 || minor < 0 || minor > 255 {
+		return 0, unknown(fmt.Sprintf("%d.%d", major, minor))
+	}
+	r := abi.R(major, minor)
+	if !abi.Known(r) {
+		return 0, unknown(r.String())
+	}
+	return r, nil
+}
+
+func unknown(release string) error {
+	return fmt.Errorf("%w: this hypervisor is Xen %s, known are %s to %s",
+		ErrUnknownRelease, release, abi.Releases[0], abi.Releases[len(abi.Releases)-1])
+}
+
+// controlDomain checks that this is dom0 and that the process may manage it.
+func (s System) controlDomain() error {
+	const privcmd = "/dev/xen/privcmd"
+	if s.read("/sys/hypervisor/uuid") == "" && s.read("/proc/xen/capabilities") == "" {
+		// Neither is readable for everybody on every kernel: privcmd decides.
+		return s.openable(privcmd)
+	}
+	if c, err := os.ReadFile(s.path("/proc/xen/capabilities")); err == nil && !strings.Contains(string(c), "control_d") {
+		return fmt.Errorf("%w: this is a guest, not the control domain", ErrNoXen)
+	}
+	return s.openable(privcmd)
+}
+
+func (s System) openable(p string) error {
+	f, err := os.OpenFile(s.path(p), os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w; run as root", ErrPermission, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w; load the module xen-privcmd and mount xenfs on /proc/xen", ErrNoXen, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoXen, err)
+}
+
+// Soname is the name of libxenlight of a release.
+func Soname(r abi.Release) string { return "libxenlight.so." + r.String() }
+
+// Find returns the path of a release's libxenlight, or an error that wraps
+// ErrNoLibrary.
+func (s System) Find(r abi.Release) (string, error) {
+	dirs := s.libraryDirs()
+	for _, d := range dirs {
+		p := filepath.Join(s.path(d), Soname(r))
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("%w: Xen %s wants %s, which is in none of %s; install it (Debian: libxenmisc%s)"+
+		" or name its file with an option or in XENLIGHT_LIBRARY", ErrNoLibrary, r, Soname(r), strings.Join(dirs, ", "), r)
+}
+
+// libraryDirs lists the folders that the dynamic loader would search.
+func (s System) libraryDirs() []string {
+	var dirs []string
+	dirs = append(dirs, filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))...)
+	dirs = append(dirs, s.ldSoConf("/etc/ld.so.conf", 0)...)
+	triplet := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
+	for _, d := range []string{"/usr/local/lib", "/usr/lib", "/lib"} {
+		dirs = append(dirs, filepath.Join(d, triplet), d+"64", d)
+	}
+	var out []string
+	for _, d := range dirs {
+		if d != "" && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (s System) ldSoConf(file string, depth int) []string {
+	var dirs []string
+	for line := range strings.Lines(s.read(file)) {
+		line, _, _ = strings.Cut(line, "#")
+		line = strings.TrimSpace(line)
+		pattern, include := strings.CutPrefix(line, "include ")
+		switch {
+		case !include:
+			dirs = append(dirs, line)
+		case depth < 4:
+			files, _ := filepath.Glob(s.path(strings.TrimSpace(pattern)))
+			for _, f := range files {
+				rel, err := filepath.Rel(s.path("/"), f)
+				if err == nil {
+					dirs = append(dirs, s.ldSoConf("/"+rel, depth+1)...)
+				}
+			}
+		}
+	}
+	return dirs
+}
+
+var sonamePattern = regexp.MustCompile(`^libxenlight\.so\.4\.(\d{1,3})$`)
+
+// ReleaseOf reads the release of a libxenlight from its ELF file. The errors
+// wrap ErrNoLibrary or ErrUnknownRelease.
+func ReleaseOf(path string) (abi.Release, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
+	defer f.Close()
+	if want := machine(); f.Machine != want || f.Class != elf.ELFCLASS64 {
+		return 0, fmt.Errorf("%w: %s is for %v, this program for %v", ErrNoLibrary, path, f.Machine, want)
+	}
+	names, err := f.DynString(elf.DT_SONAME)
+	if err != nil || len(names) != 1 {
+		return 0, fmt.Errorf("%w: %s is not a shared library with a soname", ErrNoLibrary, path)
+	}
+	m := sonamePattern.FindStringSubmatch(names[0])
+	if m == nil {
+		return 0, fmt.Errorf("%w: %s is %s, not a libxenlight.so.4.xx", ErrNoLibrary, path, names[0])
+	}
+	minor, _ := strconv.Atoi(m[1])
+	r := abi.R(4, minor&0xff)
+	if minor > 255 || !abi.Known(r) {
+		return 0, fmt.Errorf("%w: %s is of Xen 4.%d, known are %s to %s", ErrUnknownRelease, path, minor,
+			abi.Releases[0], abi.Releases[len(abi.Releases)-1])
+	}
+	return r, nil
+}
+
+func machine() elf.Machine {
+	switch runtime.GOARCH {
+	case "amd64":
+		return elf.EM_X86_64
+	case "arm64":
+		return elf.EM_AARCH64
+	}
+	return elf.EM_NONE
+}
