@@ -1,4 +1,0 @@
-package idl
-
-func WriteAll(string) error          { return nil }
-func Stale(string) ([]string, error) { return nil, nil }
