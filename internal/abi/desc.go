@@ -138,10 +138,6 @@ type Variant struct {
 	Struct *Struct // nil for a member without data
 }
 
-// Typed ties a struct's description to its Go type, so that only values of that
-// type can be encoded by it.
-type Typed[T any] struct{ *Struct }
-
 // makeSlice is the Make of an array of T.
 func makeSlice[T any](p unsafe.Pointer, n int) unsafe.Pointer {
 	var s []T

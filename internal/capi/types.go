@@ -11,6 +11,10 @@ import (
 // Ctx is a libxl_ctx *.
 type Ctx uintptr
 
+// Ptr is the address of something in C memory, for callers that do not import
+// unsafe.
+type Ptr = unsafe.Pointer
+
 // Logger is a xentoollog_logger *.
 type Logger uintptr
 

@@ -1,0 +1,142 @@
+package capi
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+
+	"github.com/go-xenlight/xenlight/internal/abi"
+)
+
+// Lib is an open libxenlight. It is never closed.
+type Lib struct {
+	Path    string
+	Release abi.Release
+	Codec   *abi.Codec
+
+	fn      [numFns]uintptr
+	calls   [numFns]atomic.Uint64
+	structs []structSyms
+
+	calloc, free, fdopen, fclose uintptr
+	createLogger, destroyLogger  uintptr
+	cpuidParse                   uintptr
+	hooks, eventHooks            unsafe.Pointer // in C memory, for ever
+}
+
+// structSyms are the helpers that libxl has for a named struct; 0 where it has
+// none.
+type structSyms struct{ init, dispose, initUnion uintptr }
+
+var loaded struct {
+	sync.Mutex
+	lib *Lib
+}
+
+// Load opens the libxenlight at path. A process can have one only: a second
+// Load must name the same file. The errors wrap ErrNoLibrary or
+// ErrUnknownRelease.
+func Load(path string) (*Lib, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
+	loaded.Lock()
+	defer loaded.Unlock()
+	if l := loaded.lib; l != nil {
+		if l.Path != path {
+			return nil, fmt.Errorf("%w: this process has loaded %s and cannot load %s too", ErrNoLibrary, l.Path, path)
+		}
+		return l, nil
+	}
+	l, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	loaded.lib = l
+	return l, nil
+}
+
+func load(path string) (*Lib, error) {
+	release, err := ReleaseOf(path)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lib{Path: path, Release: release}
+	arch, err := abi.ParseArch(goarch)
+	if err != nil {
+		return nil, err
+	}
+	if l.Codec, err = abi.NewCodec(release, arch); err != nil {
+		return nil, err
+	}
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
+	r := resolver{handle: handle, path: path}
+	for i, f := range fnTable {
+		if f.since <= release {
+			l.fn[i] = r.symbol(f.name)
+		}
+	}
+	l.structs = make([]structSyms, len(abi.Structs))
+	for id, f := range structFns {
+		if f.init == "" || f.since > release {
+			continue
+		}
+		s := &l.structs[id]
+		s.init = r.symbol(f.init)
+		s.dispose = r.optional(f.dispose)
+		s.initUnion = r.optional(f.unionInit)
+	}
+	l.createLogger = r.symbol("xtl_createlogger_stdiostream")
+	l.destroyLogger = r.symbol("xtl_logger_destroy")
+	l.cpuidParse = r.symbol("libxl_cpuid_parse_config")
+	r.handle = purego.RTLD_DEFAULT
+	l.calloc, l.free = r.symbol("calloc"), r.symbol("free")
+	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")
+	if r.err != nil {
+		return nil, r.err
+	}
+	return l, l.makeHooks()
+}
+
+// resolver looks symbols up and keeps the first failure.
+type resolver struct {
+	handle uintptr
+	path   string
+	err    error
+}
+
+func (r *resolver) symbol(name string) uintptr {
+	p, err := purego.Dlsym(r.handle, name)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("%w: %s lacks %s", ErrNoLibrary, r.path, name)
+	}
+	return p
+}
+
+func (r *resolver) optional(name string) uintptr {
+	if name == "" {
+		return 0
+	}
+	return r.symbol(name)
+}
+
+// called counts a call of a function.
+func (l *Lib) called(f Fn) { l.calls[f].Add(1) }
+
+// Calls tells how often each function of libxl that the binding knows has been
+// called through this library.
+func (l *Lib) Calls() map[string]uint64 {
+	m := make(map[string]uint64, numFns)
+	for i := range fnTable {
+		m[fnTable[i].name] = l.calls[i].Load()
+	}
+	return m
+}

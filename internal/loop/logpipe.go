@@ -1,0 +1,241 @@
+package loop
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight/internal/capi"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// Record is one line that libxl has logged.
+type Record struct {
+	Level  slog.Level
+	Source string // file, line and function, if the line names them
+	Domid  *libxl.Domid
+	Text   string
+	seq    uint64
+}
+
+const (
+	keepRecords = 256  // warnings and errors kept to explain failures
+	maxQueue    = 4096 // lines on their way to the slog handler
+)
+
+// logPipe is the way of libxl's log lines: libxl's own logger in C writes them
+// to a pipe (its forked children too), one goroutine reads them, and another one
+// gives them to the slog handler, which may be slow without holding up libxl.
+type logPipe struct {
+	logger  capi.Logger
+	destroy func()
+	read    *os.File
+	writeFd int
+	out     *slog.Logger
+	readers sync.WaitGroup
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	seq     uint64
+	recent  []Record // warnings and errors, oldest first
+	queue   []Record
+	dropped int
+	marks   uint64 // written
+	passed  uint64 // read back
+	ended   bool
+}
+
+func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	p := &logPipe{read: os.NewFile(uintptr(fds[0]), "libxl log"), writeFd: fds[1], out: out}
+	p.changed = sync.NewCond(&p.mu)
+	level := capi.LevelWarn
+	switch ctx := context.Background(); {
+	case out.Enabled(ctx, slog.LevelDebug):
+		level = capi.LevelDebug
+	case out.Enabled(ctx, slog.LevelInfo):
+		level = capi.LevelInfo
+	}
+	var err error
+	if p.logger, p.destroy, err = lib.NewLogger(fds[1], level); err != nil {
+		p.read.Close()
+		return nil, err
+	}
+	p.readers.Add(2)
+	go p.readLines()
+	go p.deliver()
+	return p, nil
+}
+
+// markLine begins the lines that sync writes, and no line of libxl's.
+const markLine = "\x01mark "
+
+func (p *logPipe) readLines() {
+	defer p.readers.Done()
+	r := bufio.NewReader(p.read)
+	for {
+		line, err := r.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			p.add(line)
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.ended = true
+			p.changed.Broadcast()
+			p.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (p *logPipe) add(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.changed.Broadcast()
+	if i := strings.Index(line, markLine); i >= 0 {
+		if n, err := strconv.ParseUint(line[i+len(markLine):], 10, 64); err == nil {
+			p.passed = max(p.passed, n)
+			return
+		}
+	}
+	rec := parseLine(line)
+	p.seq++
+	rec.seq = p.seq
+	if rec.Level >= slog.LevelWarn {
+		if len(p.recent) == keepRecords {
+			p.recent = slices.Delete(p.recent, 0, keepRecords/2)
+		}
+		p.recent = append(p.recent, rec)
+	}
+	if len(p.queue) < maxQueue {
+		p.queue = append(p.queue, rec)
+	} else {
+		p.dropped++
+	}
+}
+
+func (p *logPipe) deliver() {
+	defer p.readers.Done()
+	for {
+		p.mu.Lock()
+		for len(p.queue) == 0 && !p.ended {
+			p.changed.Wait()
+		}
+		queue, dropped, ended := p.queue, p.dropped, p.ended
+		p.queue, p.dropped = nil, 0
+		p.mu.Unlock()
+		for _, rec := range queue {
+			rec.log(p.out)
+		}
+		if dropped > 0 {
+			p.out.Warn("libxl log lines dropped, the handler is too slow", "lines", dropped)
+		}
+		if ended && len(queue) == 0 {
+			return
+		}
+	}
+}
+
+func (rec *Record) log(out *slog.Logger) {
+	var attrs []slog.Attr
+	if rec.Domid != nil {
+		attrs = append(attrs, slog.Uint64("domid", uint64(*rec.Domid)))
+	}
+	if rec.Source != "" {
+		attrs = append(attrs, slog.String("libxl", rec.Source))
+	}
+	out.LogAttrs(context.Background(), rec.Level, rec.Text, attrs...)
+}
+
+// sync returns when all that libxl has logged by now has been read.
+func (p *logPipe) sync() {
+	p.mu.Lock()
+	p.marks++
+	mark := p.marks
+	p.mu.Unlock()
+	if _, err := unix.Write(p.writeFd, fmt.Appendf(nil, "%s%d\n", markLine, mark)); err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.passed < mark && !p.ended {
+		p.changed.Wait()
+	}
+}
+
+func (p *logPipe) mark() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seq
+}
+
+func (p *logPipe) since(mark uint64, domid *libxl.Domid) []Record {
+	p.sync()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []Record
+	for _, rec := range p.recent {
+		if rec.seq > mark && (domid == nil || rec.Domid == nil || *rec.Domid == *domid) {
+			out = append(out, rec)
+		}
+	}
+	return out
+}
+
+func (p *logPipe) close() {
+	p.sync()
+	p.destroy()
+	p.read.Close()
+	p.readers.Wait()
+}
+
+// parseLine takes a line of libxl's stdio logger apart:
+//
+//	libxl: error: libxl_dom.c:40:libxl__domain_type: Domain 7:unable to get domain type
+func parseLine(line string) Record {
+	rec := Record{Level: slog.LevelInfo, Text: line}
+	component, rest, ok := strings.Cut(line, ": ")
+	level, text, ok2 := strings.Cut(rest, ": ")
+	l, known := levels[level]
+	if !ok || !ok2 || !known {
+		return rec
+	}
+	rec.Level, rec.Text = l, text
+	if component != "libxl" {
+		rec.Text = component + ": " + text
+	}
+	if source, text, ok := strings.Cut(text, ": "); ok && strings.Count(source, ":") == 2 && !strings.Contains(source, " ") {
+		rec.Source, rec.Text = source, text
+	}
+	if s, ok := strings.CutPrefix(rec.Text, "Domain "); ok {
+		number, text, ok := strings.Cut(s, ":")
+		if n, err := strconv.ParseUint(number, 10, 32); ok && err == nil {
+			domid := libxl.Domid(n)
+			rec.Domid, rec.Text = &domid, text
+		}
+	}
+	return rec
+}
+
+// levels maps xentoollog's names of levels to slog's.
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "verbose": slog.LevelDebug, "detail": slog.LevelDebug, "progress": slog.LevelDebug,
+	"info": slog.LevelInfo, "notice": slog.LevelInfo,
+	"warning": slog.LevelWarn, "error": slog.LevelError, "critical": slog.LevelError,
+}

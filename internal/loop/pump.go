@@ -1,0 +1,78 @@
+package loop
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight/internal/capi"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// pump is the only place that waits for libxl's descriptors.
+func (l *Loop) pump() {
+	defer close(l.pumpDone)
+	fds := make([]unix.PollFd, 8)
+	for !l.stop.Load() {
+		if l.childDied.Swap(false) {
+			l.lib.ChildprocSigchldOccurred(l.ctx)
+		}
+		l.dispatch()
+		n, timeout, rc := l.lib.Beforepoll(l.ctx, fds[1:])
+		if n > len(fds)-1 {
+			fds = make([]unix.PollFd, 2*n+1)
+			continue
+		}
+		if rc != 0 {
+			l.breakdown(fmt.Sprintf("beforepoll: %v", libxl.Error(rc)))
+			return
+		}
+		fds[0] = unix.PollFd{Fd: int32(l.wakeFd), Events: unix.POLLIN}
+		if _, err := unix.Poll(fds[:n+1], timeout); err != nil {
+			if err == unix.EINTR {
+				continue
+			}
+			l.breakdown(fmt.Sprintf("poll: %v", err))
+			return
+		}
+		if fds[0].Revents != 0 {
+			var buf [8]byte
+			unix.Read(l.wakeFd, buf[:])
+		}
+		l.lib.Afterpoll(l.ctx, fds[1:n+1])
+	}
+}
+
+// wake makes the pump look around.
+func (l *Loop) wake() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	unix.Write(l.wakeFd, one[:])
+}
+
+// dispatch hands every queued event to its handler.
+func (l *Loop) dispatch() {
+	for {
+		var p unsafe.Pointer
+		if rc := l.lib.EventCheck(l.ctx, &p, eventMaskAll, nil, nil); rc != 0 {
+			return
+		}
+		var ev libxl.Event
+		err := capi.Decode(l.lib, p, &ev)
+		l.lib.EventFree(l.ctx, p)
+		if err != nil {
+			l.breakdown(fmt.Sprintf("event: %v", err))
+			return
+		}
+		l.mu.Lock()
+		f := l.handlers[ev.ForUser]
+		l.mu.Unlock()
+		if f != nil {
+			f(&ev)
+		}
+	}
+}
+
+const eventMaskAll = ^uint64(0)

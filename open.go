@@ -1,0 +1,119 @@
+// Package xenlight drives Xen through libxl, its toolstack library, without cgo.
+//
+// Open finds out which Xen release runs, loads that release's libxenlight, and
+// returns a Host. Its methods are libxl's functions: libxl_domain_pause is
+// [Host.DomainPause]. Package libxl has the types: libxl_domain_config is
+// libxl.DomainConfig. One binary serves every Xen release from 4.14 to 4.22.
+//
+// A Host may be used from any number of goroutines. Methods that take a
+// [context.Context] can last; cancelling it aborts the operation inside libxl,
+// and the method still returns only when libxl has ended it. The others answer
+// within the time of a few hypercalls and xenstore reads.
+package xenlight
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/go-xenlight/xenlight/internal/capi"
+	"github.com/go-xenlight/xenlight/internal/loop"
+)
+
+// Host is a connection to the Xen host that the program runs on, in its control
+// domain. Close it.
+type Host struct {
+	lib     *capi.Lib
+	loop    *loop.Loop
+	version sync.Mutex // libxl fills its version info without a lock
+}
+
+// Option changes how Open works.
+type Option func(*options)
+
+type options struct {
+	library string
+	logger  *slog.Logger
+	system  capi.System
+}
+
+// WithLogger sends what libxl logs to a logger, at the levels that the logger
+// has enabled when the Host is opened. Without it nothing is logged; errors
+// carry the lines that explain them all the same.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) { o.logger = l }
+}
+
+// WithLibrary names the file of the libxenlight to use. The release is read from
+// the file. Without it, the environment variable XENLIGHT_LIBRARY names the
+// file; and without that, it is the installed library of the hypervisor's
+// release.
+func WithLibrary(path string) Option {
+	return func(o *options) { o.library = path }
+}
+
+// Open connects to the Xen host. It needs to run as root in the control domain.
+// The errors wrap ErrNoXen, ErrPermission, ErrUnknownRelease or ErrNoLibrary and
+// say what to do; an *Error says why libxl itself could not start.
+//
+// A process can load one libxenlight: all its Hosts use the same file.
+func Open(opts ...Option) (*Host, error) {
+	o := options{
+		library: os.Getenv("XENLIGHT_LIBRARY"),
+		logger:  slog.New(slog.DiscardHandler),
+		system:  capi.System{Root: "/"},
+	}
+	for _, f := range opts {
+		f(&o)
+	}
+	lib, err := o.load()
+	if err != nil {
+		return nil, fmt.Errorf("xenlight: %w", err)
+	}
+	l, err := loop.New(lib, o.logger)
+	var start *loop.StartError
+	if errors.As(err, &start) {
+		return nil, &Error{Op: "Open", Code: start.Code, Log: logLines(start.Log)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("xenlight: %w", err)
+	}
+	return &Host{lib: lib, loop: l}, nil
+}
+
+func (o *options) load() (*capi.Lib, error) {
+	release, err := o.system.Hypervisor()
+	if o.library != "" {
+		// Whoever names a library may know a hypervisor that we do not.
+		if err != nil && !errors.Is(err, ErrUnknownRelease) {
+			return nil, err
+		}
+		return capi.Load(o.library)
+	}
+	if err != nil {
+		return nil, err
+	}
+	path, err := o.system.Find(release)
+	if err != nil {
+		return nil, err
+	}
+	return capi.Load(path)
+}
+
+// Release is the Xen release of the loaded library, for example "4.17".
+func (h *Host) Release() string { return h.lib.Release.String() }
+
+// Library is the path of the loaded library.
+func (h *Host) Library() string { return h.lib.Path }
+
+// Calls tells how often each libxl function has been called in this process,
+// by its C name. Functions that the binding knows but has not called are there
+// with 0.
+func (h *Host) Calls() map[string]uint64 { return h.lib.Calls() }
+
+// Close aborts the operations that run, waits for them, and frees what the Host
+// holds. Calls after it return ErrClosed; further Closes wait for the first and
+// return what it did.
+func (h *Host) Close() error { return h.loop.Close() }
