@@ -166,13 +166,17 @@ func (c *Codec) encodeUnion(mem Memory, s *Struct, i int, dst, src unsafe.Pointe
 }
 
 // Decode fills the Go value at dst from the C struct at src, copying
-// everything. A CPUID policy, which is opaque, keeps the value that it has in
-// Go. Fields that the release lacks keep theirs too.
+// everything. Fields that the release lacks get their defaults. A CPUID policy,
+// which is opaque, keeps the value that it has in Go.
 func (c *Codec) Decode(s *Struct, dst, src unsafe.Pointer) error {
 	l := &c.layouts[s.ID]
 	for i := range s.Fields {
 		f, m := &s.Fields[i], &l.Members[i]
-		if m.Off == Absent || f.Go == "" {
+		if f.Go == "" {
+			continue
+		}
+		if m.Off == Absent {
+			setDefault(f, unsafe.Add(dst, f.Off))
 			continue
 		}
 		d, p := unsafe.Add(dst, f.Off), unsafe.Add(src, m.Off)
@@ -266,6 +270,23 @@ func (c *Codec) decodeUnion(f *Field, dst unsafe.Pointer, key int32, p unsafe.Po
 	}
 	u.Set(d, -1)
 	return nil
+}
+
+// setDefault gives a number, or the numbers in a struct, their defaults; nothing
+// else has one that differs from Go's zero value.
+func setDefault(f *Field, d unsafe.Pointer) {
+	switch f.Kind {
+	case KindUint32, KindEnum, KindDevid:
+		*(*uint32)(d) = uint32(f.latest())
+	case KindUint64:
+		*(*uint64)(d) = f.latest()
+	case KindInt:
+		*(*int)(d) = int(int32(f.latest()))
+	case KindStruct:
+		for i := range f.Struct.Fields {
+			setDefault(&f.Struct.Fields[i], unsafe.Add(d, f.Struct.Fields[i].Off))
+		}
+	}
 }
 
 // latest is a field's default in package libxl.

@@ -95,6 +95,16 @@ var Structs = []*Struct{
 	PsrHwInfo,
 }
 
+// StructByName finds a struct by its name, nil if there is none.
+func StructByName(name string) *Struct {
+	for _, s := range Structs {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
 // Enums are all enumerations.
 var Enums = []*Enum{
 	EnumError,
