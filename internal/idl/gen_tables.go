@@ -26,7 +26,19 @@ var Structs = []*Struct{
 	for _, st := range m.structs {
 		w.printf("%s,\n", st.goName)
 	}
-	w.printf("}\n\n// Enums are all enumerations.\nvar Enums = []*Enum{\n")
+	w.printf(`}
+
+// StructByName finds a struct by its name, nil if there is none.
+func StructByName(name string) *Struct {
+	for _, s := range Structs {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+`)
+	w.printf("\n// Enums are all enumerations.\nvar Enums = []*Enum{\n")
 	for _, e := range m.enums {
 		w.printf("%s,\n", e.abi())
 	}

@@ -30,11 +30,15 @@ func Generate(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.functions, err = EvalFunctionsFile(filepath.Join(dir, "idl", "functions.idl"), schema); err != nil {
+		return nil, err
+	}
 	return emit(map[string]func(*writer){
 		"libxl/enums_gen.go":         m.enumsFile,
 		"libxl/types_gen.go":         m.typesFile,
 		"libxl/new_gen.go":           m.newFile,
 		"internal/abi/tables_gen.go": m.tablesFile,
+		"internal/capi/calls_gen.go": m.callsFile,
 	})
 }
 

@@ -11,6 +11,8 @@ type model struct {
 	enums    []*enum
 	structs  []*structure // children before parents; the index is the ID
 
+	functions []*Function
+
 	byName map[string]any // *enum or *structure
 	docs   docs
 }

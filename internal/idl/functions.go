@@ -1,0 +1,412 @@
+package idl
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Function is one C function as idl/functions.idl describes it.
+type Function struct {
+	Name    string // C name
+	Section string
+	Library string
+	Since   Release
+	Arch    string // the only architecture that has it, if not all
+	Blocks  string // why it may block although nothing is asynchronous about it
+	Args    []*Arg
+	Returns *Returns
+
+	pos syntax.Position
+}
+
+// Arg is one parameter of a function.
+type Arg struct {
+	Name string
+	*CType
+}
+
+// The directions of a parameter. A value goes in.
+const (
+	ByValue = iota
+	PointerIn
+	PointerOut
+	PointerInOut
+)
+
+// CType is a C type of a parameter or of a result.
+type CType struct {
+	C     string // spelled with a trailing * where it is a pointer
+	Go    string // of a parameter of the raw call
+	Words int    // registers it takes; 0 if it cannot be passed by value
+	Dir   int
+	base  string // the name that functions.idl knows it by
+}
+
+// The return conventions.
+const (
+	ReturnStatus  = "status"  // 0 or a negative error
+	ReturnValue   = "value"   // a number, or a negative error
+	ReturnNumber  = "number"  // a number, whatever it is
+	ReturnBoolean = "boolean" // zero or not
+	ReturnCode    = "code"    // 0 or a code of the function's own
+	ReturnErrno   = "errno"   // 0 or a positive errno
+	ReturnRaw     = "raw"     // -1 with errno set on errors
+	ReturnVoid    = "void"
+	ReturnOwned   = "owned"   // a pointer that remains libxl's
+	ReturnGiven   = "given"   // a pointer to be freed with free, NULL on errors
+	ReturnList    = "list"    // a pointer to an array to be freed with Free
+	ReturnNever   = "replace" // replaces the process, or an error
+)
+
+// Returns says what a function returns.
+type Returns struct {
+	Convention string
+	*CType
+	Len  string // list: the parameter that gets its length
+	Free string // list: the function that frees it
+	Doc  string
+}
+
+// scalar C types, by the names that functions.idl gives them.
+var cScalars = map[string]CType{
+	"integer":  {C: "int", Go: "int32", Words: 1},
+	"unsigned": {C: "unsigned int", Go: "uint32", Words: 1},
+	"ulong":    {C: "unsigned long", Go: "uint", Words: 1},
+	"long":     {C: "long", Go: "int", Words: 1},
+	"size":     {C: "size_t", Go: "uint", Words: 1},
+	"pid":      {C: "pid_t", Go: "int32", Words: 1},
+	"char":     {C: "char", Go: "byte", Words: 1},
+	"bool":     {C: "bool", Go: "bool", Words: 1},
+	"int64":    {C: "int64_t", Go: "int64", Words: 1},
+	"uint8":    {C: "uint8_t", Go: "uint8", Words: 1},
+	"uint16":   {C: "uint16_t", Go: "uint16", Words: 1},
+	"uint32":   {C: "uint32_t", Go: "uint32", Words: 1},
+	"uint64":   {C: "uint64_t", Go: "uint64", Words: 1},
+	"timeval":  {C: "struct timeval", Go: "Timeval", Words: 2},
+	"pointer":  {C: "void *", Go: pointer, Words: 1},
+	"string":   {C: "const char *", Go: pointer, Words: 1},
+	"ctx":      {C: "libxl_ctx *", Go: "Ctx", Words: 1},
+	"ao_how":   {C: "const libxl_asyncop_how *", Go: "*AsyncopHow", Words: 1},
+	"aop_how":  {C: "const libxl_asyncprogress_how *", Go: "*AsyncprogressHow", Words: 1},
+}
+
+const pointer = "unsafe.Pointer"
+
+// builtinWords are the builtins that can be passed by value.
+var builtinWords = map[string]CType{
+	"defbool":           {Go: "int32", Words: 1},
+	"domid":             {Go: "uint32", Words: 1},
+	"devid":             {Go: "int32", Words: 1},
+	"uuid":              {Go: "[2]uintptr", Words: 2},
+	"bitmap":            {Go: "[2]uintptr", Words: 2},
+	"cpuid_policy_list": {Go: pointer, Words: 1},
+	"string_list":       {Go: pointer, Words: 1},
+	"key_value_list":    {Go: pointer, Words: 1},
+}
+
+// EvalFunctionsFile evaluates idl/functions.idl.
+func EvalFunctionsFile(name string, s *Schema) ([]*Function, error) {
+	src, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return EvalFunctions(name, src, s)
+}
+
+// EvalFunctions evaluates the text of a file such as idl/functions.idl, which
+// can use all types of a schema.
+func EvalFunctions(name string, src []byte, s *Schema) ([]*Function, error) {
+	e := &functionEvaluator{schema: s, evaluator: evaluator{calls: make(map[syntax.Position]*syntax.CallExpr)}}
+	predeclared := starlark.StringDict{}
+	for name, t := range cScalars {
+		t.base = name
+		predeclared[name] = &ctypeValue{&t}
+	}
+	for _, t := range s.Types {
+		predeclared[strings.TrimSuffix(s.Namespace, "_")+"_"+t.Name] = &ctypeValue{schemaCType(s, t)}
+	}
+	for _, conv := range []string{ReturnStatus, ReturnValue, ReturnBoolean, ReturnErrno, ReturnRaw, ReturnNever} {
+		r := &Returns{Convention: conv, CType: &CType{C: "int", Go: "int32", Words: 1}}
+		if conv == ReturnBoolean {
+			r.Go = "bool"
+		}
+		predeclared[conv] = &returnsValue{r}
+	}
+	predeclared["void"] = &returnsValue{&Returns{Convention: ReturnVoid, CType: &CType{C: "void"}}}
+	for name, build := range map[string]builder{
+		"section": e.section, "Function": e.function, "Opaque": e.opaque, "Callback": e.callback,
+		"Pointer": e.pointer, "In": e.pointer, "Out": e.pointer, "InOut": e.pointer,
+		"Number": e.returns, "Code": e.returns, "Owned": e.returns, "Given": e.returns, "List": e.returns,
+	} {
+		predeclared[name] = starlark.NewBuiltin(name, e.constructor(build))
+	}
+	if _, err := e.run(name, src, predeclared); err != nil {
+		return nil, err
+	}
+	return e.functions, e.check()
+}
+
+// schemaCType is a libxl type as a parameter's type.
+func schemaCType(s *Schema, t *Type) *CType {
+	c := &CType{C: "libxl_" + t.Name, base: t.Name}
+	switch t.Kind {
+	case KindEnum:
+		c.Go, c.Words = "int32", 1
+	case KindUInt:
+		c.Go, c.Words = fmt.Sprintf("uint%d", t.Width), 1
+	case KindBuiltin:
+		w := builtinWords[t.Name]
+		c.Go, c.Words = w.Go, w.Words
+	}
+	return c
+}
+
+type functionEvaluator struct {
+	evaluator
+	schema    *Schema
+	current   string // section
+	functions []*Function
+}
+
+// ctypeValue is a C type as a Starlark value.
+type ctypeValue struct{ *CType }
+
+func (v *ctypeValue) String() string        { return v.C }
+func (v *ctypeValue) Type() string          { return "type" }
+func (v *ctypeValue) Freeze()               {}
+func (v *ctypeValue) Truth() starlark.Bool  { return true }
+func (v *ctypeValue) Hash() (uint32, error) { return 0, errors.New("a type is not hashable") }
+
+// returnsValue is a return convention as a Starlark value.
+type returnsValue struct{ *Returns }
+
+func (v *returnsValue) String() string        { return v.Convention }
+func (v *returnsValue) Type() string          { return "convention" }
+func (v *returnsValue) Freeze()               {}
+func (v *returnsValue) Truth() starlark.Bool  { return true }
+func (v *returnsValue) Hash() (uint32, error) { return 0, errors.New("a convention is not hashable") }
+
+func (e *functionEvaluator) section(c *call) (starlark.Value, error) {
+	if err := c.take(1); err != nil {
+		return nil, err
+	}
+	return starlark.None, c.strInto(&e.current, 0)
+}
+
+// ctype returns the i-th argument, a type.
+func (c *call) ctype(i int) (*CType, error) {
+	if v, ok := c.args[i].(*ctypeValue); ok {
+		return v.CType, nil
+	}
+	return nil, errorAt(c.at(i), "%s: expected a type, got %s", c.name, c.args[i])
+}
+
+// opaque is a C type that only ever is pointed to.
+func (e *functionEvaluator) opaque(c *call) (starlark.Value, error) {
+	if err := c.take(1); err != nil {
+		return nil, err
+	}
+	name, err := c.str(0)
+	return &ctypeValue{&CType{C: name, base: name}}, err
+}
+
+// callback is a pointer to a C function of a named type.
+func (e *functionEvaluator) callback(c *call) (starlark.Value, error) {
+	if err := c.take(1); err != nil {
+		return nil, err
+	}
+	name, err := c.str(0)
+	return &ctypeValue{&CType{C: name + " *", Go: pointer, Words: 1, base: name}}, err
+}
+
+// pointer is a pointer to a type: In to what libxl reads, Out to what it
+// writes, InOut to what it does both to, and Pointer to neither, as the target
+// of another pointer.
+func (e *functionEvaluator) pointer(c *call) (starlark.Value, error) {
+	if err := c.take(1, "const"); err != nil {
+		return nil, err
+	}
+	t, err := c.ctype(0)
+	if err != nil {
+		return nil, err
+	}
+	isConst := c.name == "In"
+	if err := c.flag(&isConst, "const"); err != nil {
+		return nil, err
+	}
+	p := &CType{C: star(t.C), Go: pointer, Words: 1, base: t.base}
+	p.Dir = map[string]int{"Pointer": ByValue, "In": PointerIn, "Out": PointerOut, "InOut": PointerInOut}[c.name]
+	if t.base == "string" && p.Dir == PointerOut {
+		p.C = "char **"
+	} else if isConst {
+		p.C = "const " + p.C
+	}
+	if p.Dir == PointerOut || p.Dir == PointerInOut {
+		switch {
+		case t.Go == pointer && t.base != "pointer" && strings.HasSuffix(t.C, "*"), t.Go == "Ctx":
+			p.Go = "*" + pointer
+		case t.Words == 1 && !strings.HasSuffix(t.C, "*") && t.Go != pointer:
+			p.Go = "*" + t.Go
+		}
+	}
+	return &ctypeValue{p}, nil
+}
+
+// star is the C spelling of a pointer to a type.
+func star(c string) string {
+	if strings.HasSuffix(c, "*") {
+		return c + "*"
+	}
+	return c + " *"
+}
+
+func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
+	options := map[string][]string{"List": {"len", "free"}, "Code": {"doc"}, "Number": {"doc"}, "Owned": {"const"}}
+	n := 1
+	if c.name == "Code" {
+		n = 0
+	}
+	if err := c.take(n, options[c.name]...); err != nil {
+		return nil, err
+	}
+	r := &Returns{Convention: strings.ToLower(c.name), CType: &CType{C: "int", Go: "int32", Words: 1}}
+	isConst := c.name == "Owned"
+	err := errors.Join(c.text(&r.Len, "len"), c.text(&r.Free, "free"), c.text(&r.Doc, "doc"), c.flag(&isConst, "const"))
+	if err != nil || c.name == "Code" {
+		return &returnsValue{r}, err
+	}
+	t, err := c.ctype(0)
+	if err != nil {
+		return nil, err
+	}
+	if c.name == "Number" {
+		r.CType = t
+		return &returnsValue{r}, nil
+	}
+	r.CType = &CType{C: star(t.C), Go: pointer, Words: 1, base: t.base}
+	switch {
+	case t.base == "string" && c.name == "Given":
+		r.C = "char *"
+	case t.base == "string":
+		r.C = "const char *"
+	case isConst:
+		r.C = "const " + r.C
+	}
+	return &returnsValue{r}, nil
+}
+
+func (e *functionEvaluator) function(c *call) (starlark.Value, error) {
+	if err := c.take(3, "since", "library", "arch", "blocks"); err != nil {
+		return nil, err
+	}
+	f := &Function{Section: e.current, Library: "libxenlight", Since: e.schema.First(), pos: c.pos}
+	since := f.Since.String()
+	err := errors.Join(c.strInto(&f.Name, 0), c.text(&since, "since"), c.text(&f.Library, "library"),
+		c.text(&f.Arch, "arch"), c.text(&f.Blocks, "blocks"))
+	if err != nil {
+		return nil, err
+	}
+	if f.Since, err = ParseRelease(since); err != nil || !slices.Contains(e.schema.Releases, f.Since) {
+		return nil, errorAt(c.pos, "%s: expected a known release as since, got %s", f.Name, since)
+	}
+	r, ok := c.args[1].(*returnsValue)
+	if !ok {
+		return nil, errorAt(c.at(1), "%s: expected a return convention, got %s", f.Name, c.args[1])
+	}
+	f.Returns = r.Returns
+	items, err := c.list(2)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		tuple, ok := it.value.(starlark.Tuple)
+		if !ok || len(tuple) != 2 {
+			return nil, errorAt(it.pos, "%s: expected (\"name\", type), got %s", f.Name, it.value)
+		}
+		name, _ := starlark.AsString(tuple[0])
+		t, ok := tuple[1].(*ctypeValue)
+		if !ok || name == "" {
+			return nil, errorAt(it.pos, "%s: expected (\"name\", type), got %s", f.Name, it.value)
+		}
+		if t.Words == 0 {
+			return nil, errorAt(it.pos, "%s: %s %s cannot be passed by value: expected In, Out or InOut", f.Name, t.C, name)
+		}
+		f.Args = append(f.Args, &Arg{name, t.CType})
+	}
+	e.functions = append(e.functions, f)
+	return starlark.None, nil
+}
+
+// check checks what can only be checked when all functions are known.
+func (e *functionEvaluator) check() error {
+	byName := make(map[string]*Function)
+	for _, f := range e.functions {
+		if byName[f.Name] != nil {
+			return errorAt(f.pos, "%s is there twice", f.Name)
+		}
+		byName[f.Name] = f
+		if f.Section == "" {
+			return errorAt(f.pos, "%s is in no section", f.Name)
+		}
+		if err := f.checkRegisters(); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		f := byName[name]
+		r := f.Returns
+		if r.Convention != ReturnList {
+			continue
+		}
+		if !slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.Name == r.Len && a.Dir == PointerOut }) {
+			return errorAt(f.pos, "%s: no parameter %q gets the length of the list", f.Name, r.Len)
+		}
+		if r.Free != "" && byName[r.Free] == nil {
+			return errorAt(f.pos, "%s: its list is freed by %s, which is not described", f.Name, r.Free)
+		}
+	}
+	return nil
+}
+
+// checkRegisters refuses a struct by value that would lie partly in registers
+// and partly on the stack if its words were simply passed one after the other:
+// C puts such a struct on the stack as a whole.
+func (f *Function) checkRegisters() error {
+	for arch, registers := range map[string]int{"amd64": 6, "arm64": 8} {
+		word := 0
+		for _, a := range f.Args {
+			if word < registers && word+a.Words > registers {
+				return errorAt(f.pos, "%s: %s straddles the last register of %s", f.Name, a.Name, arch)
+			}
+			word += a.Words
+		}
+	}
+	return nil
+}
+
+// Prototype is the function's C declaration, without the semicolon.
+func (f *Function) Prototype() string {
+	args := mapped(f.Args, func(a *Arg) string { return declare(a.C, a.Name) })
+	if len(args) == 0 {
+		args = []string{"void"}
+	}
+	return declare(f.Returns.C, f.Name) + "(" + strings.Join(args, ", ") + ")"
+}
+
+// declare is a C declaration of a name.
+func declare(c, name string) string {
+	if strings.HasSuffix(c, "*") {
+		return c + name
+	}
+	return c + " " + name
+}
+
+// GoName is the name of the method of the raw call.
+func (f *Function) GoName() string { return goName(strings.TrimPrefix(f.Name, "libxl_")) }

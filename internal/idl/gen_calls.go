@@ -1,0 +1,200 @@
+package idl
+
+import (
+	"fmt"
+	"strings"
+)
+
+// callsFile writes the raw calls of package capi.
+func (m *model) callsFile(w *writer) {
+	w.printf(`package capi
+
+import (
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+
+	"github.com/go-xenlight/xenlight/internal/abi"
+)
+
+// Fn numbers the functions of libxl that the binding calls.
+type Fn int
+
+// The functions.
+const (
+`)
+	for i, f := range m.functions {
+		w.printf("%s", f.constant())
+		if i == 0 {
+			w.printf(" Fn = iota")
+		}
+		w.printf("\n")
+	}
+	w.printf(`numFns
+)
+
+// fnInfo is what idl/functions.idl says of a function.
+type fnInfo struct {
+	name    string
+	since   abi.Release
+	section string
+	library string
+}
+
+var fnTable = [numFns]fnInfo{
+`)
+	for _, f := range m.functions {
+		w.printf("%s: {name: %q, since: abi.%s, section: %q, library: %q},\n", f.constant(), f.Name, rel(f.Since), f.Section, f.Library)
+	}
+	w.printf("}\n")
+	m.structFns(w)
+	if m.anyNewer() {
+		w.printf("\nfunc missing(f Fn) error {\n" +
+			"return fmt.Errorf(\"%%s needs Xen %%s: %%w\", fnTable[f].name, fnTable[f].since, abi.ErrUnsupported)\n}\n")
+	}
+	for _, f := range m.functions {
+		m.rawCall(w, f)
+	}
+}
+
+func (f *Function) constant() string { return "Fn" + f.GoName() }
+
+// anyNewer says whether a function is missing in the oldest release.
+func (m *model) anyNewer() bool {
+	for _, f := range m.functions {
+		if f.Since != m.releases[0] {
+			return true
+		}
+	}
+	return false
+}
+
+// structFns writes the table of the helpers that libxl has for each struct.
+func (m *model) structFns(w *writer) {
+	w.printf(`
+// structFn names the helpers of a struct, empty where there is none: those
+// that initialise it, that dispose of what it holds, and that set the key of
+// its union and initialise the member.
+type structFn struct {
+	init, dispose, unionInit string
+	since                    abi.Release
+}
+
+// structFns has the helpers by the struct's ID in package abi.
+var structFns = [...]structFn{
+`)
+	for _, st := range m.structs {
+		if st.typ == nil {
+			continue
+		}
+		c := "libxl_" + st.name
+		w.printf("%d: {init: %q", st.id, c+"_init")
+		if !st.typ.NoDispose {
+			w.printf(", dispose: %q", c+"_dispose")
+		}
+		for _, f := range st.fields {
+			if f.union != nil {
+				w.printf(", unionInit: %q", c+"_init_"+f.union.keyName)
+			}
+		}
+		w.printf(", since: abi.%s},\n", rel(st.since))
+	}
+	w.printf("}\n")
+}
+
+// rawCall writes the method that calls one function.
+func (m *model) rawCall(w *writer, f *Function) {
+	newer := f.Since != m.releases[0]
+	w.printf("\n// %s calls\n//\n//\t%s\n", f.GoName(), f.Prototype())
+	var notes []string
+	if f.Blocks != "" {
+		notes = append(notes, "It may block: "+f.Blocks+".")
+	}
+	if newer {
+		notes = append(notes, fmt.Sprintf("It needs Xen %s.", f.Since))
+	}
+	if len(notes) > 0 {
+		w.printf("//\n")
+		w.comment(strings.Join(notes, " "))
+	}
+	params := mapped(f.Args, func(a *Arg) string { return goParam(a.Name) + " " + a.Go })
+	result, convert := f.Returns.goResult()
+	results := result
+	if newer {
+		results = strings.TrimPrefix("("+result+", error)", "(, ")
+		results = strings.TrimSuffix(results, ")") + iff(result != "", ")")
+	}
+	w.printf("func (l *Lib) %s(%s) %s {\n", f.GoName(), strings.Join(params, ", "), results)
+	if newer {
+		w.printf("if l.fn[%s] == 0 {\nreturn %smissing(%s)\n}\n", f.constant(), iff(result != "", zeroOf(result)+", "), f.constant())
+	}
+	w.printf("l.called(%s)\n", f.constant())
+	call := fmt.Sprintf("purego.SyscallN(%s)", strings.Join(append([]string{"l.fn[" + f.constant() + "]"}, f.words()...), ", "))
+	switch {
+	case result != "":
+		w.printf("r, _, _ := %s\nreturn %s%s\n", call, convert, iff(newer, ", nil"))
+	case newer:
+		w.printf("%s\nreturn nil\n", call)
+	default:
+		w.printf("%s\n", call)
+	}
+	w.printf("}\n")
+}
+
+// goResult is the Go type of a result and the expression that makes one of
+// the word r.
+func (r *Returns) goResult() (typ, convert string) {
+	switch {
+	case r.Convention == ReturnVoid:
+		return "", ""
+	case r.Go == "bool" && r.C == "bool":
+		return "bool", "r&0xff != 0"
+	case r.Go == "bool":
+		return "bool", "int32(r) != 0"
+	case r.Go == pointer:
+		return pointer, "ptr(r)"
+	}
+	return r.Go, r.Go + "(r)"
+}
+
+func zeroOf(typ string) string {
+	switch typ {
+	case "bool":
+		return "false"
+	case pointer:
+		return "nil"
+	}
+	return "0"
+}
+
+// words are the arguments of the call as machine words.
+func (f *Function) words() []string {
+	var words []string
+	for _, a := range f.Args {
+		name := goParam(a.Name)
+		switch {
+		case a.Go == "Timeval":
+			words = append(words, "uintptr("+name+".Sec)", "uintptr("+name+".Usec)")
+		case a.Go == "[2]uintptr":
+			words = append(words, name+"[0]", name+"[1]")
+		case a.Go == "bool":
+			words = append(words, "boolWord("+name+")")
+		case a.Go != pointer && strings.HasPrefix(a.Go, "*"):
+			words = append(words, "uintptr(unsafe.Pointer("+name+"))")
+		default:
+			words = append(words, "uintptr("+name+")")
+		}
+	}
+	return words
+}
+
+// goParam is a parameter's name in Go; it must be no keyword and hide nothing
+// that the method uses.
+func goParam(c string) string {
+	name := lowerFirst(goName(c))
+	switch name {
+	case "type", "func", "range", "map", "select", "interface", "package", "l", "r", "ptr", "string", "int32":
+		return name + "_"
+	}
+	return name
+}
