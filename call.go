@@ -49,7 +49,7 @@ func (h *Host) call(s subject, f func(capi.Ctx) int32) error {
 	}
 	defer h.loop.Leave()
 	mark := h.loop.Mark()
-	if rc := f(h.loop.Ctx()); rc < 0 {
+	if rc := h.loop.Call(f); rc < 0 {
 		return h.failed(s, mark, rc, nil)
 	}
 	return nil
@@ -65,7 +65,7 @@ func (h *Host) operate(ctx context.Context, s subject, start func(capi.Ctx, *cap
 		return s.because(err)
 	}
 	mark := h.loop.Mark()
-	rc, err := h.loop.Run(ctx, func(how *capi.AsyncopHow) int32 { return start(h.loop.Ctx(), how) })
+	rc, err := h.loop.Run(ctx, start)
 	if rc == 0 && err == nil {
 		return nil
 	}

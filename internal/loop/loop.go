@@ -30,6 +30,11 @@ var (
 // used again.
 var handle atomic.Uint64
 
+// maxCalls is how many threads may be inside libxl for one loop, the pump not
+// counted. libxl does nearly everything under one lock, so that more would only
+// queue for it, each holding a thread.
+const maxCalls = 8
+
 // Loop drives one libxl context.
 type Loop struct {
 	lib     *capi.Lib
@@ -37,6 +42,7 @@ type Loop struct {
 	release func() // frees the context
 	log     *logPipe
 
+	gate       chan struct{}
 	wakeFd     int
 	childDied  atomic.Bool
 	stop       atomic.Bool
@@ -62,7 +68,7 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	l := &Loop{
-		lib: lib, wakeFd: wakeFd,
+		lib: lib, wakeFd: wakeFd, gate: make(chan struct{}, maxCalls),
 		pumpDone: make(chan struct{}), broken: make(chan struct{}),
 		handlers: map[uint64]func(*libxl.Event){}, ops: map[uint64]struct{}{},
 	}
@@ -92,11 +98,15 @@ type StartError struct {
 func (e *StartError) Error() string { return "cannot make a libxl context: " + e.Code.Error() }
 func (e *StartError) Unwrap() error { return e.Code }
 
-// Ctx is the context, to be used between Enter and Leave only.
-func (l *Loop) Ctx() capi.Ctx { return l.ctx }
+// Call lets f call libxl; the caller has entered the loop.
+func (l *Loop) Call(f func(capi.Ctx) int32) int32 {
+	l.gate <- struct{}{}
+	defer func() { <-l.gate }()
+	return f(l.ctx)
+}
 
-// Enter must succeed before a call into libxl; Leave follows it. The context
-// lives at least until then.
+// Enter must succeed before Call and Run; Leave follows them. The context lives
+// at least until then.
 func (l *Loop) Enter() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +139,7 @@ func (l *Loop) Leave() {
 // code that is not 0 comes the reason for the abort, if there was one. Memory
 // that start has given to libxl is free again when Run returns, unless the
 // error is ErrBroken.
-func (l *Loop) Run(ctx context.Context, start func(*capi.AsyncopHow) int32) (rc int32, err error) {
+func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) (rc int32, err error) {
 	if err := ctx.Err(); err != nil {
 		return int32(libxl.ErrorAborted), err
 	}
@@ -141,7 +151,7 @@ func (l *Loop) Run(ctx context.Context, start func(*capi.AsyncopHow) int32) (rc 
 	})
 	defer l.Forget(id)
 	how := capi.AsyncopHow{For: id}
-	if rc := start(&how); rc != 0 {
+	if rc := l.Call(func(c capi.Ctx) int32 { return start(c, &how) }); rc != 0 {
 		return rc, nil
 	}
 	l.track(id, true)
@@ -178,7 +188,7 @@ func (l *Loop) reason(rc int32) error {
 
 func (l *Loop) abort(id uint64) {
 	how := capi.AsyncopHow{For: id}
-	l.lib.AoAbort(l.ctx, &how)
+	l.Call(func(c capi.Ctx) int32 { return l.lib.AoAbort(c, &how) })
 	l.wake()
 }
 

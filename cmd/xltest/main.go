@@ -1,0 +1,103 @@
+// Xltest exercises package xenlight on the Xen host that it runs on, and tells
+// what works, what fails, and what cannot be tested on this host and why.
+//
+// It creates small guests of its own and touches no other domain. It exits with
+// 1 if a check failed and with 2 if it could not begin.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"regexp"
+	"time"
+
+	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/internal/xltest"
+)
+
+func main() {
+	if os.Getenv(xltest.OpenOnly) != "" {
+		fmt.Println(xltest.TryOpen())
+		return
+	}
+	failed, err := run()
+	switch {
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "xltest: %v\n", err)
+		os.Exit(2)
+	case failed:
+		os.Exit(1)
+	}
+}
+
+func run() (failed bool, err error) {
+	var (
+		kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinuz", "kernel of the test guests, for PV and PVH")
+		ramdisk = flag.String("ramdisk", "/usr/share/xenbox/guest/initrd.img", "initramfs of the test guests")
+		ready   = flag.String("ready", "xenlight guest: up", "what a guest prints on its console when it is up")
+		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")
+		list    = flag.Bool("list", false, "list the checks and make none")
+		asJSON  = flag.Bool("json", false, "print the report as JSON")
+		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
+		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
+	)
+	flag.Parse()
+	if *list {
+		for _, name := range xltest.Checks() {
+			fmt.Println(name)
+		}
+		return false, nil
+	}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Timeout: *timeout}
+	if *pattern != "" {
+		if o.Run, err = regexp.Compile(*pattern); err != nil {
+			return false, err
+		}
+	}
+	if _, err := os.Stat(o.Kernel); err != nil {
+		o.Kernel = ""
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	var opts []xenlight.Option
+	if *verbose {
+		opts = append(opts, xenlight.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, nil))))
+	}
+	host, err := xenlight.Open(opts...)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	report, err := xltest.NewReport(host)
+	if err != nil {
+		return false, err
+	}
+	out := io.Writer(os.Stdout)
+	if *asJSON {
+		out = io.Discard
+	}
+	fmt.Fprintf(out, "Xen %s, %s\n", report.Xen, report.Library)
+	section := ""
+	xltest.Run(ctx, host, o, func(r xltest.Result) {
+		if r.Section != section {
+			section = r.Section
+			fmt.Fprintf(out, "\n%s\n", section)
+		}
+		r.Print(out, *verbose)
+		report.Add(r)
+	})
+	report.Calls = host.Calls()
+	fmt.Fprintln(out)
+	report.Summary(out)
+	if *asJSON {
+		err = report.JSON(os.Stdout)
+	}
+	return report.Failed > 0, err
+}

@@ -1,0 +1,160 @@
+package xltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// guest is a domain that xltest has created.
+type guest struct {
+	t       *T
+	Config  *libxl.DomainConfig
+	Domid   libxl.Domid
+	console *os.File
+	said    string
+}
+
+var guestNumber atomic.Int32
+
+// config describes a small Linux guest.
+func (t *T) config(kind libxl.DomainType) *libxl.DomainConfig {
+	if t.o.Kernel == "" {
+		t.Cannot("no guest kernel: name one with -kernel and -ramdisk")
+	}
+	info, err := t.Host.GetPhysinfo()
+	t.ok(err, "GetPhysinfo")
+	c := libxl.NewDomainConfig()
+	switch kind {
+	case libxl.DomainTypePv:
+		// 4.14 and older do not say whether PV is compiled in; then it is.
+		if !info.CapPv {
+			t.Cannot("this hypervisor runs no PV guests")
+		}
+		c.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPv()
+	case libxl.DomainTypePvh:
+		if !info.CapHvm {
+			t.Cannot("this hypervisor runs no PVH guests: no hardware virtualisation")
+		}
+		c.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPvh()
+	}
+	c.CInfo.Type = kind
+	c.CInfo.Name = fmt.Sprintf("xltest-%d-%d", os.Getpid(), guestNumber.Add(1))
+	c.CInfo.Uuid = libxl.NewUuid()
+	c.BInfo.MaxVcpus = 2
+	c.BInfo.AvailVcpus = libxl.BitmapOf(0, 1)
+	c.BInfo.MaxMemkb = 128 << 10
+	c.BInfo.TargetMemkb = 128 << 10
+	c.BInfo.Kernel, c.BInfo.Ramdisk = t.o.Kernel, t.o.Ramdisk
+	c.BInfo.Cmdline = "console=hvc0 quiet"
+	return c
+}
+
+// create makes a domain, which is destroyed after the check at the latest.
+func (t *T) create(c *libxl.DomainConfig, opts ...xenlight.CreateOption) *guest {
+	domid, err := t.Host.DomainCreateNew(t.ctx, c, opts...)
+	t.ok(err, "DomainCreateNew")
+	g := &guest{t: t, Config: c, Domid: domid}
+	t.Cleanup(func() {
+		if g.exists() {
+			g.destroy()
+		}
+		if g.console != nil {
+			g.console.Close()
+		}
+	})
+	return g
+}
+
+// exists tells whether the domain with the guest's UUID is there, and guards
+// everything that is done to it.
+func (g *guest) exists() bool {
+	info, err := g.t.Host.DomainInfo(g.Domid)
+	if errors.Is(err, libxl.ErrorDomainNotfound) {
+		return false
+	}
+	g.t.ok(err, "DomainInfo")
+	return info.Uuid == g.Config.CInfo.Uuid
+}
+
+func (g *guest) own() {
+	if !g.exists() {
+		g.t.Fatalf("domain %d is not the one that this check has created", g.Domid)
+	}
+}
+
+func (g *guest) info() libxl.Dominfo {
+	info, err := g.t.Host.DomainInfo(g.Domid)
+	g.t.ok(err, "DomainInfo")
+	return info
+}
+
+type operation func(context.Context, libxl.Domid) error
+
+// do makes an operation on the guest.
+func (g *guest) do(what string, f operation) {
+	g.own()
+	g.t.ok(f(g.t.ctx, g.Domid), what)
+}
+
+func (g *guest) destroy() {
+	g.own()
+	// The check's deadline may be over; the guest must go all the same.
+	g.t.ok(g.t.Host.DomainDestroy(context.WithoutCancel(g.t.ctx), g.Domid), "DomainDestroy")
+}
+
+// openConsole opens the terminal that libxl names.
+func (g *guest) openConsole() {
+	tty, err := g.t.Host.PrimaryConsoleGetTty(g.Domid)
+	g.t.ok(err, "PrimaryConsoleGetTty")
+	g.console, err = os.OpenFile(tty, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	g.t.ok(err, "the guest's console")
+}
+
+// boot starts the guest and waits until its userspace is up.
+func (g *guest) boot() {
+	g.openConsole()
+	g.do("DomainUnpause", g.t.Host.DomainUnpause)
+	g.expect(g.t.o.Ready)
+}
+
+// expect reads the console up to a text.
+func (g *guest) expect(text string) {
+	if deadline, ok := g.t.ctx.Deadline(); ok {
+		g.console.SetReadDeadline(deadline)
+	}
+	buf := make([]byte, 4096)
+	for !strings.Contains(g.said, text) {
+		n, err := g.console.Read(buf)
+		g.said += string(buf[:n])
+		if err != nil {
+			g.t.Fatalf("the guest has not said %q: %v; it said:\n%s", text, err, g.said)
+		}
+	}
+	_, g.said, _ = strings.Cut(g.said, text)
+}
+
+// shutDown waits until the guest has shut down, and returns why.
+func (g *guest) shutDown() libxl.ShutdownReason {
+	var info libxl.Dominfo
+	g.t.until("the guest to shut down", func() bool {
+		info = g.info()
+		return info.Shutdown
+	})
+	return info.ShutdownReason
+}
+
+// asError finds the Error in an error.
+func asError(err error) *xenlight.Error {
+	var e *xenlight.Error
+	errors.As(err, &e)
+	return e
+}

@@ -1,0 +1,199 @@
+package xltest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// snapshot is what must be the same after all checks.
+type snapshot struct {
+	domains  map[libxl.Uuid]libxl.Domid
+	xenstore []string // nil if it cannot be listed
+	loops    []string
+	children []string
+	fds      []string
+}
+
+func takeSnapshot(h *xenlight.Host) (snapshot, error) {
+	s := snapshot{domains: map[libxl.Uuid]libxl.Domid{}}
+	domains, err := h.ListDomain()
+	if err != nil {
+		return s, err
+	}
+	for _, d := range domains {
+		s.domains[d.Uuid] = d.Domid
+	}
+	s.xenstore = listXenstore()
+	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		s.loops = append(s.loops, f+" "+strings.TrimSpace(string(b)))
+	}
+	s.children = children()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return s, err
+	}
+	for _, e := range entries {
+		// The folder's own descriptor is closed by now.
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			s.fds = append(s.fds, inode.ReplaceAllString(to, ""))
+		}
+	}
+	slices.Sort(s.fds)
+	return s, nil
+}
+
+var inode = regexp.MustCompile(`:\[\d+\]$`)
+
+// children lists the process's children, zombies included.
+func children() []string {
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	var all []string
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		for pid := range strings.FieldsSeq(string(b)) {
+			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
+			all = append(all, strings.TrimSpace(string(comm)))
+		}
+	}
+	return all
+}
+
+// unchanged demands that the host is as it was. What ends asynchronously gets
+// until the check's deadline.
+func (t *T) unchanged(was snapshot) {
+	var differences []string
+	t.Cleanup(func() {
+		for _, d := range differences {
+			t.Errorf("%s", d)
+		}
+	})
+	if was.xenstore == nil {
+		t.Logf("xenstore-ls is not there: xenstore was not compared")
+	}
+	t.until("the host to be as it was", func() bool {
+		now, err := takeSnapshot(t.Host)
+		t.ok(err, "looking at the host")
+		differences = nil
+		for uuid, domid := range now.domains {
+			if _, ok := was.domains[uuid]; !ok {
+				differences = append(differences, fmt.Sprintf("domain %d (%s) is new", domid, uuid))
+			}
+		}
+		for _, d := range slices.Sorted(maps.Values(was.domains)) {
+			if !slices.Contains(slices.Collect(maps.Values(now.domains)), d) {
+				differences = append(differences, fmt.Sprintf("domain %d is gone", d))
+			}
+		}
+		for what, lists := range map[string][2][]string{
+			"xenstore": {was.xenstore, now.xenstore}, "loop device": {was.loops, now.loops},
+			"child process": {was.children, now.children}, "file descriptor": {was.fds, now.fds},
+		} {
+			differences = append(differences, differ(what, lists[0], lists[1])...)
+		}
+		return len(differences) == 0
+	})
+}
+
+// differ compares two sorted lists that may have equal elements.
+func differ(what string, was, now []string) (out []string) {
+	count := map[string]int{}
+	for _, s := range was {
+		count[s]--
+	}
+	for _, s := range now {
+		count[s]++
+	}
+	for _, s := range slices.Sorted(maps.Keys(count)) {
+		switch n := count[s]; {
+		case n > 0:
+			out = append(out, fmt.Sprintf("%s: %d new: %s", what, n, s))
+		case n < 0:
+			out = append(out, fmt.Sprintf("%s: %d gone: %s", what, -n, s))
+		}
+	}
+	return out
+}
+
+// listXenstore lists all keys; nil if the tool for it is not installed.
+func listXenstore() []string {
+	out, err := exec.Command("xenstore-ls", "-f").Output()
+	if err != nil {
+		return nil
+	}
+	var keys []string
+	for line := range strings.Lines(string(out)) {
+		key, _, _ := strings.Cut(line, " = ")
+		keys = append(keys, strings.TrimSpace(key))
+	}
+	return keys
+}
+
+// xenstoreKeys is listXenstore for checks that compare.
+func xenstoreKeys(t *T) []string {
+	keys := listXenstore()
+	if keys == nil {
+		t.Logf("xenstore-ls is not there: xenstore was not compared")
+	}
+	return keys
+}
+
+func (t *T) sameKeys(before []string) {
+	if before == nil {
+		return
+	}
+	var extra []string
+	t.Cleanup(func() {
+		for _, e := range extra {
+			t.Errorf("left behind: %s", e)
+		}
+	})
+	t.until("xenstore to be as before", func() bool {
+		extra = slices.DeleteFunc(differ("xenstore", before, listXenstore()), func(s string) bool {
+			// What the check's own helpers have made goes with them.
+			return strings.Contains(s, " gone: ")
+		})
+		extra = slices.DeleteFunc(extra, t.ownKey)
+		return len(extra) == 0
+	})
+}
+
+// ownKey tells whether a line is about a domain that still lives.
+func (t *T) ownKey(line string) bool {
+	domains, err := t.Host.ListDomain()
+	t.ok(err, "ListDomain")
+	return slices.ContainsFunc(domains, func(d libxl.Dominfo) bool {
+		for _, path := range []string{"/local/domain/%d", "/libxl/%d", "/local/domain/0/backend/console/%d"} {
+			p := fmt.Sprintf(path, d.Domid)
+			if d.Domid != 0 && (strings.HasSuffix(line, p) || strings.Contains(line, p+"/")) {
+				return true
+			}
+		}
+		return d.Domid != 0 && strings.Contains(line, "/vm/"+d.Uuid.String())
+	})
+}
+
+// noDomain demands that no domain has a UUID.
+func (t *T) noDomain(uuid libxl.Uuid) {
+	domains, err := t.Host.ListDomain()
+	t.ok(err, "ListDomain")
+	for _, d := range domains {
+		if d.Uuid == uuid {
+			t.Errorf("domain %d is left behind", d.Domid)
+		}
+	}
+}
+
+func contains(text string) func(xenlight.LogLine) bool {
+	return func(l xenlight.LogLine) bool { return strings.Contains(l.Text, text) }
+}

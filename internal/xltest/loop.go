@@ -1,0 +1,248 @@
+package xltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+const (
+	openSection = "Open and Close"
+	loopSection = "operations and events"
+)
+
+// nobody is a domain that does not exist.
+const nobody libxl.Domid = 32000
+
+// OpenOnly is set in the environment of a copy of the program which only opens
+// the host and says what came of it.
+const OpenOnly = "XLTEST_OPEN_ONLY"
+
+var openChecks = []check{
+	{openSection, "without root's rights the error is ErrPermission", checkPermission},
+	{openSection, "a Host can be opened and closed many times, and several at once", checkManyHosts},
+	{openSection, "every call on a closed Host returns ErrClosed", checkClosed},
+}
+
+var loopChecks = []check{
+	{loopSection, "operations of many goroutines end, without a thread each", checkManyOperations},
+	{loopSection, "a cancelled context ends a creation and leaves nothing", checkCancel},
+	{loopSection, "Close aborts a creation that runs", checkCloseAborts},
+	{loopSection, "os/exec works while libxl reaps its own children", checkChildren},
+	{loopSection, "an operation with a context that is over is not begun", checkOver},
+}
+
+func checkPermission(t *T) {
+	dir, err := os.MkdirTemp("", "xltest")
+	t.ok(err, "a folder")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.ok(os.Chmod(dir, 0o755), "chmod")
+	program, err := os.ReadFile("/proc/self/exe")
+	t.ok(err, "the program itself")
+	file := filepath.Join(dir, "xltest")
+	t.ok(os.WriteFile(file, program, 0o755), "a copy of the program")
+	const uid = 65534
+	cmd := exec.CommandContext(t.ctx, file)
+	cmd.Env = []string{OpenOnly + "=1"}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	out, err := cmd.CombinedOutput()
+	if !strings.HasPrefix(string(out), "ErrPermission: ") {
+		t.Errorf("as nobody Open says %q (%v)", out, err)
+	}
+	t.Logf("%s", strings.TrimSpace(string(out)))
+}
+
+// TryOpen opens and closes the host, and names the error of Open.
+func TryOpen() string {
+	h, err := xenlight.Open()
+	if err == nil {
+		h.Close()
+		return "no error: Open has succeeded"
+	}
+	name := "another error"
+	for n, e := range map[string]error{"ErrNoXen": xenlight.ErrNoXen, "ErrPermission": xenlight.ErrPermission,
+		"ErrUnknownRelease": xenlight.ErrUnknownRelease, "ErrNoLibrary": xenlight.ErrNoLibrary} {
+		if errors.Is(err, e) {
+			name = n
+		}
+	}
+	return fmt.Sprintf("%s: %v", name, err)
+}
+
+func checkManyHosts(t *T) {
+	var group sync.WaitGroup
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		group.Go(func() {
+			for range 5 {
+				h, err := xenlight.Open()
+				if err != nil {
+					errs <- err
+					return
+				}
+				_, err = h.ListDomain()
+				if err = errors.Join(err, h.Close(), h.Close()); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	close(errs)
+	for err := range errs {
+		t.Errorf("%v", err)
+	}
+}
+
+func (t *T) open() *xenlight.Host {
+	h, err := xenlight.Open()
+	t.ok(err, "Open")
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func checkClosed(t *T) {
+	h := t.open()
+	t.ok(h.Close(), "Close")
+	config := libxl.NewDomainConfig()
+	config.CInfo.Type = libxl.DomainTypePv
+	config.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPv()
+	errs := map[string]error{}
+	_, errs["GetVersionInfo"] = h.GetVersionInfo()
+	_, errs["GetMaxCpus"] = h.GetMaxCpus()
+	_, errs["GetPhysinfo"] = h.GetPhysinfo()
+	_, errs["ListDomain"] = h.ListDomain()
+	_, errs["DomainCreateNew"] = h.DomainCreateNew(t.ctx, config)
+	errs["DomainPause"] = h.DomainPause(t.ctx, nobody)
+	_, errs["PrimaryConsoleGetTty"] = h.PrimaryConsoleGetTty(nobody)
+	for name, err := range errs {
+		if !errors.Is(err, xenlight.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func checkManyOperations(t *T) {
+	g := t.create(t.config(libxl.DomainTypePv))
+	g.own()
+	var group sync.WaitGroup
+	const n = 500
+	errs := make(chan error, 2*n)
+	for range n {
+		group.Go(func() {
+			errs <- t.Host.DomainPause(t.ctx, g.Domid)
+			errs <- t.Host.DomainPause(t.ctx, g.Domid)
+		})
+	}
+	group.Wait()
+	close(errs)
+	for err := range errs {
+		t.ok(err, "DomainPause")
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	t.ok(err, "threads")
+	t.Logf("%d threads after %d operations", len(threads), 2*n)
+	if len(threads) > 100 {
+		t.Errorf("%d threads", len(threads))
+	}
+}
+
+func checkCancel(t *T) {
+	config := t.config(libxl.DomainTypePv)
+	before := xenstoreKeys(t)
+	ctx, cancel := context.WithCancel(t.ctx)
+	// The console appears in the middle of the creation.
+	domid, err := t.Host.DomainCreateNew(ctx, config, xenlight.OnConsole(func(libxl.Domid) { cancel() }))
+	cancel()
+	if err == nil {
+		// The end may come before the abort; then the domain is there.
+		t.Logf("the creation was over before it could be aborted")
+		t.ok(t.Host.DomainDestroy(t.ctx, domid), "DomainDestroy")
+	} else if !errors.Is(err, context.Canceled) || !errors.Is(err, libxl.ErrorAborted) {
+		t.Errorf("got %v, want context.Canceled and libxl.ErrorAborted", err)
+	}
+	t.noDomain(config.CInfo.Uuid)
+	t.sameKeys(before)
+}
+
+func checkCloseAborts(t *T) {
+	config := t.config(libxl.DomainTypePv)
+	h := t.open()
+	closed := make(chan error, 1)
+	domid, err := h.DomainCreateNew(t.ctx, config, xenlight.OnConsole(func(libxl.Domid) { closed <- h.Close() }))
+	if err == nil {
+		t.Logf("the creation was over before it could be aborted")
+		t.ok(t.Host.DomainDestroy(t.ctx, domid), "DomainDestroy")
+	} else if !errors.Is(err, xenlight.ErrClosed) {
+		t.Errorf("DomainCreateNew: %v", err)
+	}
+	select {
+	case err := <-closed:
+		t.ok(err, "Close")
+	case <-t.ctx.Done():
+		t.Errorf("Close has not returned")
+	}
+	t.noDomain(config.CInfo.Uuid)
+}
+
+func checkChildren(t *T) {
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	failures := make(chan error, 4)
+	for range cap(failures) {
+		group.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if out, err := exec.Command("/bin/sh", "-c", "echo $((6*7))").Output(); err != nil || string(out) != "42\n" {
+					failures <- fmt.Errorf("os/exec: %q, %w", out, err)
+					return
+				}
+			}
+		})
+	}
+	for range 3 {
+		g := t.create(t.config(libxl.DomainTypePv))
+		g.destroy()
+		t.noDomain(g.Config.CInfo.Uuid)
+	}
+	close(stop)
+	group.Wait()
+	close(failures)
+	for err := range failures {
+		t.Errorf("%v", err)
+	}
+	t.until("no child to be left", func() bool { return len(children()) == 0 })
+}
+
+func checkOver(t *T) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	cancel()
+	calls := t.Host.Calls()
+	config := t.config(libxl.DomainTypePv)
+	_, err := t.Host.DomainCreateNew(ctx, config)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("DomainCreateNew: %v", err)
+	}
+	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"], calls["libxl_domain_create_new"])
+	if slices.ContainsFunc([]error{t.Host.DomainDestroy(ctx, nobody), t.Host.DomainPause(ctx, nobody)}, func(err error) bool {
+		return !errors.Is(err, context.Canceled)
+	}) {
+		t.Errorf("an operation was begun")
+	}
+}

@@ -1,0 +1,191 @@
+// Package xltest exercises package xenlight on a real Xen host, section by
+// section of libxl's function list, and leaves the host as it was.
+//
+// It touches only domains that it has created: each has a UUID of xltest's own,
+// which is compared before anything is done to the domain.
+package xltest
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-xenlight/xenlight"
+)
+
+// Options say what to test with.
+type Options struct {
+	Kernel  string         // a Linux kernel that boots as PV and PVH guest
+	Ramdisk string         // its initramfs
+	Ready   string         // the line that the guest prints when it is up
+	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
+	Timeout time.Duration  // of each check
+}
+
+// Status is how a check ended.
+type Status string
+
+// The ways to end.
+const (
+	Passed     Status = "passed"
+	Failed     Status = "failed"
+	Untestable Status = "cannot be tested here"
+)
+
+// Result tells how one check ended.
+type Result struct {
+	Section string   `json:"section"`
+	Name    string   `json:"name"`
+	Status  Status   `json:"status"`
+	Seconds float64  `json:"seconds"`
+	Details []string `json:"details,omitempty"`
+}
+
+// A check tests one thing. Its section is the heading in libxl's function list.
+type check struct {
+	section, name string
+	run           func(*T)
+}
+
+// Checks lists all checks, "section/name", in the order in which they run.
+func Checks() []string {
+	var names []string
+	for _, c := range allChecks() {
+		names = append(names, c.section+"/"+c.name)
+	}
+	return names
+}
+
+func allChecks() []check {
+	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, loopChecks)
+}
+
+// Run runs the checks on a host, reports each result as soon as it is there, and
+// ends with the check that the host is as it was.
+func Run(ctx context.Context, host *xenlight.Host, o Options, report func(Result)) {
+	found, err := takeSnapshot(host)
+	for _, c := range allChecks() {
+		if o.Run == nil || o.Run.MatchString(c.section+"/"+c.name) {
+			report(runCheck(ctx, host, o, c))
+		}
+	}
+	report(runCheck(ctx, host, o, check{"host left as found", "domains, xenstore, loop devices, children, descriptors", func(t *T) {
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.unchanged(found)
+	}}))
+}
+
+func runCheck(ctx context.Context, host *xenlight.Host, o Options, c check) Result {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	t := &T{ctx: ctx, Host: host, o: o}
+	start := time.Now()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer t.cleanUp()
+		defer t.recover()
+		c.run(t)
+	}()
+	<-done
+	r := Result{Section: c.section, Name: c.name, Status: Passed, Seconds: time.Since(start).Seconds(), Details: t.details}
+	switch {
+	case t.failed:
+		r.Status = Failed
+	case t.untestable:
+		r.Status = Untestable
+	}
+	return r
+}
+
+// T is what a check works with; its methods are those of testing.T.
+type T struct {
+	Host *xenlight.Host
+
+	ctx                context.Context
+	o                  Options
+	details            []string
+	failed, untestable bool
+	cleanups           []func()
+}
+
+// Errorf fails the check.
+func (t *T) Errorf(format string, args ...any) {
+	t.failed = true
+	t.Logf(format, args...)
+}
+
+// Fatalf fails and ends the check.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// Cannot ends the check, saying why it cannot be made on this host.
+func (t *T) Cannot(format string, args ...any) {
+	t.untestable = true
+	t.Logf(format, args...)
+	runtime.Goexit()
+}
+
+// Logf adds a line to the result.
+func (t *T) Logf(format string, args ...any) {
+	t.details = append(t.details, fmt.Sprintf(format, args...))
+}
+
+// Cleanup has a function called after the check, the last one first.
+func (t *T) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
+
+func (t *T) cleanUp() {
+	for _, f := range slices.Backward(t.cleanups) {
+		func() {
+			defer t.recover()
+			f()
+		}()
+	}
+}
+
+func (t *T) recover() {
+	if p := recover(); p != nil {
+		t.failed = true
+		t.Logf("panic: %v\n%s", p, debug.Stack())
+	}
+}
+
+// ok ends the check if there is an error.
+func (t *T) ok(err error, what string) {
+	if err != nil {
+		t.Fatalf("%s: %v%s", what, err, logOf(err))
+	}
+}
+
+// until polls a condition, with the check's deadline.
+func (t *T) until(what string, condition func() bool) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-t.ctx.Done():
+			t.Fatalf("waiting for %s: %v", what, t.ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// logOf gives the lines of libxl that an error carries.
+func logOf(err error) string {
+	var b strings.Builder
+	if e := asError(err); e != nil {
+		for _, l := range e.Log {
+			fmt.Fprintf(&b, "\n    libxl: %s", l)
+		}
+	}
+	return b.String()
+}
