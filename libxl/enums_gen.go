@@ -2,7 +2,8 @@
 
 package libxl
 
-// Error is libxl_error.
+// Error is libxl_error: the codes of libxl's errors. They are negative; each
+// is a Go error.
 type Error int32
 
 // The values of Error.
@@ -97,15 +98,19 @@ func ErrorFromString(s string) (Error, error) { return parseEnum[Error](&errorTa
 // ErrorValues returns all values.
 func ErrorValues() []Error { return enumValues[Error](&errorTable) }
 
-// DomainType is libxl_domain_type.
+// DomainType is libxl_domain_type: how a guest is virtualised.
 type DomainType int32
 
 // The values of DomainType.
 const (
+	// Not set.
 	DomainTypeInvalid DomainType = -1
-	DomainTypeHvm     DomainType = 1
-	DomainTypePv      DomainType = 2
-	DomainTypePvh     DomainType = 3
+	// A whole machine, with emulated devices.
+	DomainTypeHvm DomainType = 1
+	// Paravirtualised: the guest's kernel knows Xen and needs no hardware support.
+	DomainTypePv DomainType = 2
+	// Hardware support for CPU and memory, no emulated devices.
+	DomainTypePvh DomainType = 3
 )
 
 var domainTypeTable = enumTable{"DomainType", []enumValue{
@@ -308,7 +313,7 @@ func DeviceModelVersionValues() []DeviceModelVersion {
 	return enumValues[DeviceModelVersion](&deviceModelVersionTable)
 }
 
-// ConsoleType is libxl_console_type.
+// ConsoleType is libxl_console_type: the kinds of a guest's consoles.
 type ConsoleType int32
 
 // The values of ConsoleType.
@@ -349,7 +354,8 @@ func ConsoleTypeFromString(s string) (ConsoleType, error) {
 // ConsoleTypeValues returns all values.
 func ConsoleTypeValues() []ConsoleType { return enumValues[ConsoleType](&consoleTypeTable) }
 
-// DiskFormat is libxl_disk_format.
+// DiskFormat is libxl_disk_format: what the backing file or device of a disk
+// holds.
 type DiskFormat int32
 
 // The values of DiskFormat.
@@ -396,7 +402,8 @@ func DiskFormatFromString(s string) (DiskFormat, error) {
 // DiskFormatValues returns all values.
 func DiskFormatValues() []DiskFormat { return enumValues[DiskFormat](&diskFormatTable) }
 
-// DiskBackend is libxl_disk_backend.
+// DiskBackend is libxl_disk_backend: what serves a disk in the backend domain;
+// unknown lets libxl choose.
 type DiskBackend int32
 
 // The values of DiskBackend.
@@ -524,7 +531,7 @@ func DiskTransportFromString(s string) (DiskTransport, error) {
 // DiskTransportValues returns all values.
 func DiskTransportValues() []DiskTransport { return enumValues[DiskTransport](&diskTransportTable) }
 
-// NicType is libxl_nic_type.
+// NicType is libxl_nic_type: how a network interface appears in the guest.
 type NicType int32
 
 // The values of NicType.
@@ -600,7 +607,8 @@ func P9TypeFromString(s string) (P9Type, error) { return parseEnum[P9Type](&p9Ty
 // P9TypeValues returns all values.
 func P9TypeValues() []P9Type { return enumValues[P9Type](&p9TypeTable) }
 
-// ActionOnShutdown is libxl_action_on_shutdown.
+// ActionOnShutdown is libxl_action_on_shutdown: what the toolstack shall do
+// when a domain has shut down. libxl itself only keeps it.
 type ActionOnShutdown int32
 
 // The values of ActionOnShutdown.
@@ -903,7 +911,7 @@ func SchedulerFromString(s string) (Scheduler, error) {
 // SchedulerValues returns all values.
 func SchedulerValues() []Scheduler { return enumValues[Scheduler](&schedulerTable) }
 
-// ShutdownReason is libxl_shutdown_reason.
+// ShutdownReason is libxl_shutdown_reason: why a domain has shut down.
 type ShutdownReason int32
 
 // The values of ShutdownReason.
@@ -1831,7 +1839,7 @@ func VsndStreamTypeFromString(s string) (VsndStreamType, error) {
 // VsndStreamTypeValues returns all values.
 func VsndStreamTypeValues() []VsndStreamType { return enumValues[VsndStreamType](&vsndStreamTypeTable) }
 
-// EventType is libxl_event_type.
+// EventType is libxl_event_type: the kinds of events.
 type EventType int32
 
 // The values of EventType.

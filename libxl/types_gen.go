@@ -53,30 +53,72 @@ type SdlInfo struct {
 	Xauthority string
 }
 
-// Dominfo is libxl_dominfo.
+// Dominfo is libxl_dominfo: what Xen knows of a running domain.
 type Dominfo struct {
-	Uuid             Uuid
-	Domid            Domid
-	Ssidref          uint32
-	SsidLabel        string
-	Running          bool
-	Blocked          bool
-	Paused           bool
-	Shutdown         bool
-	Dying            bool
-	NeverStop        bool
-	ShutdownReason   ShutdownReason
-	OutstandingMemkb uint64 // in KiB
-	CurrentMemkb     uint64 // in KiB
-	SharedMemkb      uint64 // in KiB
-	PagedMemkb       uint64 // in KiB
-	MaxMemkb         uint64 // in KiB
-	CpuTime          uint64
-	VcpuMaxId        uint32
-	VcpuOnline       uint32
-	Cpupool          uint32
-	GpaddrBits       byte // since Xen 4.16
-	DomainType       DomainType
+	Uuid Uuid
+
+	// The domain's number: 0 is the control domain.
+	Domid Domid
+
+	// Security ID under XSM.
+	Ssidref uint32
+
+	// Security label under XSM, empty without.
+	SsidLabel string
+
+	// A vCPU is running just now.
+	Running bool
+
+	// All vCPUs wait for something.
+	Blocked bool
+
+	// Paused by the toolstack.
+	Paused bool
+
+	// It has shut down, but is not destroyed yet.
+	Shutdown bool
+
+	// It is being destroyed.
+	Dying bool
+
+	// It is the domain that runs xenstore, which must not be stopped.
+	NeverStop bool
+
+	// Unknown unless it has shut down.
+	ShutdownReason ShutdownReason
+
+	// Memory claimed for it but not yet allocated. In KiB.
+	OutstandingMemkb uint64
+
+	// Memory that it has. In KiB.
+	CurrentMemkb uint64
+
+	// Memory that it shares with other domains. In KiB.
+	SharedMemkb uint64
+
+	// Memory that is paged out. In KiB.
+	PagedMemkb uint64
+
+	// Memory that it may have at most. In KiB.
+	MaxMemkb uint64
+
+	// CPU time that it has used, in nanoseconds.
+	CpuTime uint64
+
+	// The highest number of its vCPUs.
+	VcpuMaxId uint32
+
+	// How many of its vCPUs are online.
+	VcpuOnline uint32
+
+	// The CPU pool that it runs in.
+	Cpupool uint32
+
+	// Width of its physical addresses, in bits. Since Xen 4.16.
+	GpaddrBits byte
+
+	// HVM also stands for PVH: Xen does not tell them apart.
+	DomainType DomainType
 }
 
 // Cpupoolinfo is libxl_cpupoolinfo.
@@ -122,21 +164,40 @@ type Vminfo struct {
 	Domid Domid
 }
 
-// VersionInfo is libxl_version_info.
+// VersionInfo is libxl_version_info: which Xen is running.
 type VersionInfo struct {
+	// The 4 of 4.17.2.
 	XenVersionMajor int
+
+	// The 17 of 4.17.2.
 	XenVersionMinor int
+
+	// The .2 of 4.17.2, with what the distribution has added.
 	XenVersionExtra string
-	Compiler        string
-	CompileBy       string
-	CompileDomain   string
-	CompileDate     string
-	Capabilities    string
-	Changeset       string
-	VirtStart       uint64
-	Pagesize        int
-	Commandline     string
-	BuildId         string
+
+	// The compiler that built it.
+	Compiler      string
+	CompileBy     string
+	CompileDomain string
+	CompileDate   string
+
+	// Kinds of guests that can run, such as xen-3.0-x86_64 or hvm-3.0-x86_64.
+	Capabilities string
+
+	// The commit that it was built from.
+	Changeset string
+
+	// Where the hypervisor's part of a PV guest's address space begins.
+	VirtStart uint64
+
+	// In bytes.
+	Pagesize int
+
+	// Xen's command line.
+	Commandline string
+
+	// The build ID of the hypervisor's file.
+	BuildId string
 }
 
 // Smbios is libxl_smbios.
@@ -147,23 +208,55 @@ type Smbios struct {
 	Value string
 }
 
-// DomainCreateInfo is libxl_domain_create_info.
+// DomainCreateInfo is libxl_domain_create_info: what a domain is, apart from
+// what it is made of.
 type DomainCreateInfo struct {
-	Type                    DomainType
-	Hap                     Defbool
-	Oos                     Defbool
-	Ssidref                 uint32
-	SsidLabel               string
-	Name                    string
-	Domid                   Domid
-	Uuid                    Uuid
-	Xsdata                  KeyValueList
-	Platformdata            KeyValueList
-	Poolid                  uint32
-	PoolName                string
-	RunHotplugScripts       Defbool
-	DriverDomain            Defbool
-	Passthrough             Passthrough
+	Type DomainType
+
+	// Use nested page tables; the default is to do so if the host can.
+	Hap Defbool
+
+	// Let shadow page tables be out of sync for a while, which is faster.
+	Oos Defbool
+
+	// Security ID under XSM.
+	Ssidref uint32
+
+	// Security label under XSM; it goes before Ssidref.
+	SsidLabel string
+
+	// The domain's name, unique on the host.
+	Name string
+
+	// The number to give to it: 0 leaves that to Xen, RandomDomid takes any free
+	// one.
+	Domid Domid
+
+	// The domain's UUID, unique on the host: NewUuid makes one.
+	Uuid Uuid
+
+	// Entries to write to the domain's part of xenstore.
+	Xsdata KeyValueList
+
+	// Entries to write to platform in the domain's part of xenstore.
+	Platformdata KeyValueList
+
+	// The CPU pool to run in.
+	Poolid uint32
+
+	// The CPU pool to run in; it goes before Poolid.
+	PoolName string
+
+	// Whether libxl runs the scripts that set devices up.
+	RunHotplugScripts Defbool
+
+	// It serves devices to other domains.
+	DriverDomain Defbool
+
+	// Whether devices can be given to it, later too.
+	Passthrough Passthrough
+
+	// Leave the suspend event channel where xend kept it.
 	XendSuspendEvtchnCompat Defbool
 }
 
@@ -349,66 +442,151 @@ type DomainBuildInfoArchX86 struct {
 	MsrRelaxed Defbool
 }
 
-// DomainBuildInfo is libxl_domain_build_info.
+// DomainBuildInfo is libxl_domain_build_info: what a domain is made of.
 type DomainBuildInfo struct {
-	MaxVcpus              int
-	AvailVcpus            Bitmap
-	Cpumap                Bitmap
-	Nodemap               Bitmap
-	VcpuHardAffinity      []Bitmap
-	VcpuSoftAffinity      []Bitmap
-	NumaPlacement         Defbool
-	TscMode               TscMode
-	MaxMemkb              uint64 // in KiB
-	TargetMemkb           uint64 // in KiB
-	VideoMemkb            uint64 // in KiB
-	ShadowMemkb           uint64 // in KiB
-	IommuMemkb            uint64 // in KiB
-	RtcTimeoffset         uint32
-	ExecSsidref           uint32
-	ExecSsidLabel         string
-	Localtime             Defbool
-	DisableMigrate        Defbool
-	Cpuid                 CpuidPolicyList
-	BlkdevStart           string
-	VnumaNodes            []VnodeInfo
-	MaxGrantFrames        uint32
-	MaxMaptrackFrames     uint32
-	MaxGrantVersion       int // since Xen 4.16
-	DeviceModelVersion    DeviceModelVersion
+	// How many virtual CPUs it has, at least 1.
+	MaxVcpus int
+
+	// The vCPUs that are online at the start. Unset means vCPU 0 alone, whatever
+	// MaxVcpus is.
+	AvailVcpus Bitmap
+
+	// CPUs for all vCPUs without an affinity of their own.
+	Cpumap Bitmap
+
+	// NUMA nodes to take memory from.
+	Nodemap Bitmap
+
+	// For each vCPU, the CPUs that it may run on.
+	VcpuHardAffinity []Bitmap
+
+	// For each vCPU, the CPUs that it would best run on.
+	VcpuSoftAffinity []Bitmap
+
+	// Let libxl choose the NUMA nodes.
+	NumaPlacement Defbool
+	TscMode       TscMode
+
+	// Memory that it can ever have. Unset means 32 MiB. In KiB.
+	MaxMemkb uint64
+
+	// Memory that it starts with. Unset means MaxMemkb. In KiB.
+	TargetMemkb uint64
+
+	// Video memory of an HVM guest, out of TargetMemkb. In KiB.
+	VideoMemkb uint64
+
+	// Memory for the guest's page tables. An HVM or PVH guest must have some: see
+	// libxl_get_required_shadow_memory. In KiB.
+	ShadowMemkb uint64
+
+	// Memory for the IOMMU's page tables. In KiB.
+	IommuMemkb uint64
+
+	// Offset of the guest's clock from the host's, in seconds.
+	RtcTimeoffset uint32
+	ExecSsidref   uint32
+	ExecSsidLabel string
+
+	// The guest's clock shows local time.
+	Localtime Defbool
+
+	// The domain cannot be migrated; Xen may give it features that forbid it.
+	DisableMigrate Defbool
+
+	// Changes to what the CPUID instruction says.
+	Cpuid       CpuidPolicyList
+	BlkdevStart string
+
+	// The NUMA nodes that the guest sees.
+	VnumaNodes []VnodeInfo
+
+	// Pages of its grant table.
+	MaxGrantFrames uint32
+
+	// Pages to keep track of foreign grants that it maps.
+	MaxMaptrackFrames uint32
+
+	// The highest version of grant tables that it can use. Since Xen 4.16.
+	MaxGrantVersion int
+
+	// Which device model emulates the devices.
+	DeviceModelVersion DeviceModelVersion
+
+	// Run the device model in a domain of its own.
 	DeviceModelStubdomain Defbool
 	StubdomainMemkb       uint64 // in KiB
 	StubdomainKernel      string
 	StubdomainCmdline     string // since Xen 4.16
 	StubdomainRamdisk     string
-	DeviceModel           string
-	DeviceModelSsidref    uint32
-	DeviceModelSsidLabel  string
-	DeviceModelUser       string
-	Extra                 StringList
-	ExtraPv               StringList
-	ExtraHvm              StringList
-	SchedParams           DomainSchedParams
-	Ioports               []IoportRange
-	Irqs                  []uint32
-	Iomem                 []IomemRange
-	LlcColors             []uint32 // since Xen 4.20
-	ClaimMode             Defbool
-	EventChannels         uint32
-	Kernel                string
-	Cmdline               string
-	Ramdisk               string
-	DeviceTree            string
-	Acpi                  Defbool
-	Bootloader            string
-	BootloaderArgs        StringList
-	BootloaderRestrict    Defbool // since Xen 4.18
-	BootloaderUser        string  // since Xen 4.18
-	TimerMode             TimerMode
-	NestedHvm             Defbool
-	Apic                  Defbool
-	DmRestrict            Defbool
-	Tee                   TeeType
+
+	// The device model's program; empty is the one that comes with Xen.
+	DeviceModel          string
+	DeviceModelSsidref   uint32
+	DeviceModelSsidLabel string
+
+	// The user that the device model runs as.
+	DeviceModelUser string
+
+	// Further arguments of the device model.
+	Extra StringList
+
+	// Further arguments of the device model of a PV guest.
+	ExtraPv StringList
+
+	// Further arguments of the device model of an HVM guest.
+	ExtraHvm StringList
+
+	// Parameters of the scheduler.
+	SchedParams DomainSchedParams
+
+	// I/O ports that it may use.
+	Ioports []IoportRange
+
+	// Interrupts that it gets.
+	Irqs []uint32
+
+	// Ranges of I/O memory that it may map.
+	Iomem     []IomemRange
+	LlcColors []uint32 // since Xen 4.20
+
+	// Claim all memory at once, so that a lack of it is found early.
+	ClaimMode Defbool
+
+	// How many event channels it can have; 0 is libxl's default.
+	EventChannels uint32
+
+	// Path of the kernel to boot.
+	Kernel string
+
+	// The kernel's command line.
+	Cmdline string
+
+	// Path of the initial RAM disk.
+	Ramdisk string
+
+	// Path of a partial device tree to pass on, on Arm.
+	DeviceTree string
+
+	// Give the guest ACPI tables.
+	Acpi Defbool
+
+	// Program that takes the kernel from the guest's disk, such as pygrub.
+	Bootloader string
+
+	// The boot loader's arguments.
+	BootloaderArgs     StringList
+	BootloaderRestrict Defbool // since Xen 4.18
+	BootloaderUser     string  // since Xen 4.18
+	TimerMode          TimerMode
+
+	// Let the guest be a hypervisor itself.
+	NestedHvm Defbool
+	Apic      Defbool
+
+	// Take from the device model all rights beyond its own guest.
+	DmRestrict Defbool
+	Tee        TeeType
 
 	// Type tells which type TypeUnion holds.
 	Type                 DomainType
@@ -472,24 +650,47 @@ type DeviceVirtio struct {
 	Base           uint64
 }
 
-// DeviceDisk is libxl_device_disk.
+// DeviceDisk is libxl_device_disk: a virtual disk.
 type DeviceDisk struct {
-	BackendDomid      Domid
-	BackendDomname    string
-	PdevPath          string
-	Vdev              string
-	Backend           DiskBackend
-	Format            DiskFormat
-	Script            string
-	Removable         int
-	Readwrite         int
-	IsCdrom           int
-	DirectIoSafe      bool
-	DiscardEnable     Defbool
-	Specification     DiskSpecification // since Xen 4.17
-	Transport         DiskTransport     // since Xen 4.17
-	Irq               uint32            // since Xen 4.17
-	Base              uint64            // since Xen 4.17
+	// The domain that serves it.
+	BackendDomid Domid
+
+	// The domain that serves it, by name; it goes before BackendDomid.
+	BackendDomname string
+
+	// Block device or file in the backend domain; empty for an empty CD-ROM drive.
+	PdevPath string
+
+	// The disk's name in the guest, such as xvda or hda.
+	Vdev string
+
+	// What serves it; unknown lets libxl choose.
+	Backend DiskBackend
+	Format  DiskFormat
+
+	// Script that sets the backing device up, run with PdevPath.
+	Script string
+
+	// 1 if it can be taken out.
+	Removable int
+
+	// 1 if the guest may write to it.
+	Readwrite int
+
+	// 1 if it is a CD-ROM drive.
+	IsCdrom int
+
+	// The backend may use direct I/O although the backing is a file.
+	DirectIoSafe bool
+
+	// The guest may discard blocks.
+	DiscardEnable Defbool
+	Specification DiskSpecification // since Xen 4.17
+	Transport     DiskTransport     // since Xen 4.17
+	Irq           uint32            // since Xen 4.17
+	Base          uint64            // since Xen 4.17
+
+	// Replicate the disk with COLO.
 	ColoEnable        Defbool
 	ColoRestoreEnable Defbool
 	ColoHost          string
@@ -497,26 +698,52 @@ type DeviceDisk struct {
 	ColoExport        string
 	ActiveDisk        string
 	HiddenDisk        string
-	Trusted           Defbool // since Xen 4.17
-	GrantUsage        Defbool // since Xen 4.19
+
+	// The guest can trust the backend. Since Xen 4.17.
+	Trusted    Defbool
+	GrantUsage Defbool // since Xen 4.19
 }
 
-// DeviceNic is libxl_device_nic.
+// DeviceNic is libxl_device_nic: a virtual network interface.
 type DeviceNic struct {
-	BackendDomid                   Domid
-	BackendDomname                 string
-	Devid                          Devid
-	Mtu                            int
-	Vlan                           string // since Xen 4.19
-	Model                          string
-	Mac                            Mac
-	Ip                             string
-	Bridge                         string
-	Ifname                         string
-	Script                         string
-	Nictype                        NicType
-	RateBytesPerInterval           uint64
-	RateIntervalUsecs              uint32
+	// The domain that serves it.
+	BackendDomid Domid
+
+	// The domain that serves it, by name; it goes before BackendDomid.
+	BackendDomname string
+	Devid          Devid
+
+	// Largest packet in bytes; 0 is libxl's default: 1492 in 4.14, 1500 later.
+	Mtu  int
+	Vlan string // since Xen 4.19
+
+	// The card that the device model emulates; empty is rtl8139.
+	Model string
+
+	// Its address. Unset lets libxl make one: NewMac does that too.
+	Mac Mac
+
+	// Addresses that a hotplug script may make use of.
+	Ip string
+
+	// The bridge to join; empty is xenbr0.
+	Bridge string
+
+	// The interface's name in the backend domain; empty is vifDOMID.DEVID.
+	Ifname string
+
+	// Script that sets the interface up in the backend domain; empty is
+	// vif-bridge.
+	Script  string
+	Nictype NicType
+
+	// Bytes that the guest may send in each interval; 0 is no limit.
+	RateBytesPerInterval uint64
+
+	// Length of that interval in microseconds.
+	RateIntervalUsecs uint32
+
+	// The network device that a routing script goes through.
 	Gatewaydev                     string
 	ColoftForwarddev               string
 	ColoSockMirrorId               string
@@ -567,7 +794,9 @@ type DeviceNic struct {
 	ColoFilterSecRewriter0Queue    string
 	ColoCheckpointHost             string
 	ColoCheckpointPort             string
-	Trusted                        Defbool // since Xen 4.17
+
+	// The guest can trust the backend. Since Xen 4.17.
+	Trusted Defbool
 }
 
 // DevicePci is libxl_device_pci.
@@ -735,30 +964,43 @@ type DeviceVsnd struct {
 	Pcms           []VsndPcm
 }
 
-// DomainConfig is libxl_domain_config.
+// DomainConfig is libxl_domain_config: everything that makes a domain.
 type DomainConfig struct {
-	CInfo       DomainCreateInfo
-	BInfo       DomainBuildInfo
-	Disks       []DeviceDisk
-	Nics        []DeviceNic
-	Pcidevs     []DevicePci
-	Rdms        []DeviceRdm
-	Dtdevs      []DeviceDtdev
-	Vfbs        []DeviceVfb
-	Vkbs        []DeviceVkb
-	Virtios     []DeviceVirtio // since Xen 4.18
-	Vtpms       []DeviceVtpm
-	P9S         []DeviceP9
-	Pvcallsifs  []DevicePvcallsif
-	Vdispls     []DeviceVdispl
-	Vsnds       []DeviceVsnd
-	Channels    []DeviceChannel
-	Usbctrls    []DeviceUsbctrl
-	Usbdevs     []DeviceUsbdev
-	OnPoweroff  ActionOnShutdown
-	OnReboot    ActionOnShutdown
-	OnWatchdog  ActionOnShutdown
-	OnCrash     ActionOnShutdown
+	// What the domain is.
+	CInfo DomainCreateInfo
+
+	// What it is made of.
+	BInfo      DomainBuildInfo
+	Disks      []DeviceDisk
+	Nics       []DeviceNic
+	Pcidevs    []DevicePci
+	Rdms       []DeviceRdm
+	Dtdevs     []DeviceDtdev
+	Vfbs       []DeviceVfb
+	Vkbs       []DeviceVkb
+	Virtios    []DeviceVirtio // since Xen 4.18
+	Vtpms      []DeviceVtpm
+	P9S        []DeviceP9
+	Pvcallsifs []DevicePvcallsif
+	Vdispls    []DeviceVdispl
+	Vsnds      []DeviceVsnd
+	Channels   []DeviceChannel
+	Usbctrls   []DeviceUsbctrl
+	Usbdevs    []DeviceUsbdev
+
+	// What to do after the guest has powered off.
+	OnPoweroff ActionOnShutdown
+
+	// What to do after the guest has asked for a reboot.
+	OnReboot ActionOnShutdown
+
+	// What to do after the guest's watchdog has fired.
+	OnWatchdog ActionOnShutdown
+
+	// What to do after the guest has crashed.
+	OnCrash ActionOnShutdown
+
+	// What to do after the guest has asked for a soft reset, as for kexec.
 	OnSoftReset ActionOnShutdown
 }
 
@@ -816,45 +1058,103 @@ type Usbctrlinfo struct {
 	RefConn    int
 }
 
-// Vcpuinfo is libxl_vcpuinfo.
+// Vcpuinfo is libxl_vcpuinfo: the state of a virtual CPU.
 type Vcpuinfo struct {
-	Vcpuid     uint32
-	Cpu        uint32
-	Online     bool
-	Blocked    bool
-	Running    bool
-	VcpuTime   uint64
-	Cpumap     Bitmap
+	Vcpuid uint32
+
+	// The CPU that it runs on, or ran on last.
+	Cpu    uint32
+	Online bool
+
+	// It waits for something.
+	Blocked bool
+
+	// It is running just now.
+	Running bool
+
+	// CPU time that it has used, in nanoseconds.
+	VcpuTime uint64
+
+	// The CPUs that it may run on: its hard affinity.
+	Cpumap Bitmap
+
+	// The CPUs that it would best run on: its soft affinity.
 	CpumapSoft Bitmap
 }
 
-// Physinfo is libxl_physinfo.
+// Physinfo is libxl_physinfo: the host as Xen sees it. Pages are 4 KiB.
 type Physinfo struct {
-	ThreadsPerCore     uint32
-	CoresPerSocket     uint32
-	MaxCpuId           uint32
-	NrCpus             uint32
-	CpuKhz             uint32
-	TotalPages         uint64
-	FreePages          uint64
-	ScrubPages         uint64
-	OutstandingPages   uint64
-	SharingFreedPages  uint64
-	SharingUsedFrames  uint64
-	MaxPossibleMfn     uint64
-	NrNodes            uint32
-	HwCap              Hwcap
-	CapHvm             bool
-	CapPv              bool
-	CapHvmDirectio     bool
-	CapHap             bool
-	CapShadow          bool
+	ThreadsPerCore uint32
+	CoresPerSocket uint32
+
+	// The highest number of a CPU.
+	MaxCpuId uint32
+
+	// CPUs online.
+	NrCpus uint32
+
+	// Clock of the CPUs in kHz.
+	CpuKhz uint32
+
+	// Memory of the host.
+	TotalPages uint64
+
+	// Memory that nobody has.
+	FreePages uint64
+
+	// Free memory that has yet to be wiped.
+	ScrubPages uint64
+
+	// Free memory that domains have claimed.
+	OutstandingPages uint64
+
+	// Memory saved by sharing.
+	SharingFreedPages uint64
+
+	// Memory that is shared.
+	SharingUsedFrames uint64
+
+	// The highest machine frame number that memory can have.
+	MaxPossibleMfn uint64
+
+	// NUMA nodes.
+	NrNodes uint32
+
+	// Features of the CPU.
+	HwCap Hwcap
+
+	// HVM and PVH guests can run.
+	CapHvm bool
+
+	// PV guests can run.
+	CapPv bool
+
+	// PCI devices can be given to guests.
+	CapHvmDirectio bool
+
+	// Nested page tables are there.
+	CapHap bool
+
+	// Shadow page tables are there.
+	CapShadow bool
+
+	// The IOMMU can use the guest's page tables.
 	CapIommuHapPtShare bool
-	CapVmtrace         bool   // since Xen 4.15
-	CapVpmu            bool   // since Xen 4.16
-	CapGnttabV1        bool   // since Xen 4.16
-	CapGnttabV2        bool   // since Xen 4.16
-	ArchCapabilities   uint32 // since Xen 4.18
+
+	// Processor tracing of guests is there. Since Xen 4.15.
+	CapVmtrace bool
+
+	// Guests can have performance counters. Since Xen 4.16.
+	CapVpmu bool
+
+	// Guests can use version 1 of grant tables. Since Xen 4.16.
+	CapGnttabV1 bool
+
+	// Guests can use version 2 of grant tables. Since Xen 4.16.
+	CapGnttabV2 bool
+
+	// Further features that depend on the architecture. Since Xen 4.18.
+	ArchCapabilities uint32
 }
 
 // Connectorinfo is libxl_connectorinfo.
@@ -984,10 +1284,16 @@ type EventTypeUnionOperationComplete struct {
 
 func (*EventTypeUnionOperationComplete) isEventTypeUnion() {}
 
-// Event is libxl_event.
+// Event is libxl_event: something that happened to a domain.
 type Event struct {
-	Domid   Domid
+
+	// The domain that it happened to.
+	Domid Domid
+
+	// That domain's UUID.
 	Domuuid Uuid
+
+	// What was given when the event was asked for.
 	ForUser uint64
 
 	// Type tells which type TypeUnion holds.

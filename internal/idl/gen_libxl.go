@@ -16,12 +16,10 @@ func sinceText(since, around Release) string {
 // typeComment documents a type: what it is in C, our text, and since when.
 func (w *writer) typeComment(m *model, name, cName, text string, since Release) {
 	first := name + " is " + cName
-	if text == "" {
-		first += "."
-	} else {
-		first += ": " + text
+	if text != "" {
+		first += ": " + strings.TrimSuffix(text, ".")
 	}
-	w.comment(first, sinceText(since, m.releases[0]))
+	w.comment(first+".", sinceText(since, m.releases[0]))
 }
 
 func (m *model) enumsFile(w *writer) {

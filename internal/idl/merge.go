@@ -193,17 +193,17 @@ func (f *Field) traits() string {
 
 // mergeInits appends a default to its history if it changed.
 func (m *merger) mergeInits(old, now Inits) Inits {
-	last := Init{}
+	last, next := Init{None: true}, Init{None: true}
 	if len(old) > 0 {
 		last = old[len(old)-1]
 	}
-	next := Init{Since: m.rel}
 	if len(now) > 0 {
-		next.Symbol, next.Value = now[0].Symbol, now[0].Value
+		next = now[0]
 	}
-	if last.Value == next.Value && last.Symbol == next.Symbol {
+	if next.Since = last.Since; last == next {
 		return old
 	}
+	next.Since = m.rel
 	return append(slices.Clone(old), next)
 }
 

@@ -210,11 +210,8 @@ func (m *model) union(s *Schema, st *structure, f *Field) (*union, error) {
 	}
 	u := &union{key: key, keyName: f.Union.Key, keyGo: goName(f.Union.Key)}
 	u.goName = st.goName + u.keyGo + "Union"
-	for _, inits := range []Inits{f.Union.Init, key.Init} {
-		if len(inits) > 0 {
-			u.keyInit = inits[len(inits)-1].Value
-			break
-		}
+	if folded := foldInits(s, key.Init, f.Union.Init, s.since(f.Since)); len(folded) > 0 {
+		u.keyInit = folded[len(folded)-1].Value
 	}
 	for _, v := range f.Union.Members {
 		um := &unionMember{Field: v, value: key.value(v.Name), since: s.since(v.Since)}
@@ -241,7 +238,7 @@ func foldInits(s *Schema, typ, own Inits, since Release) []Init {
 	at := func(inits Inits, r Release) (n Number, set bool) {
 		for _, i := range inits {
 			if s.since(i.Since).Compare(r) <= 0 {
-				n, set = i.Value, true
+				n, set = i.Value, !i.None
 			}
 		}
 		return n, set

@@ -151,6 +151,7 @@ type Init struct {
 	Since  Release `json:"since,omitzero"`
 	Symbol string  `json:"symbol,omitempty"` // as the IDL says it, if not a plain number
 	Value  Number  `json:"value"`
+	None   bool    `json:"none,omitempty"` // no longer set
 }
 
 // Inits is the history of a default, the oldest first.
