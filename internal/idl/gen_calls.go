@@ -2,15 +2,14 @@ package idl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // callsFile writes the raw calls of package capi.
 func (m *model) callsFile(w *writer) {
-	w.printf(`package capi
-
-import (
-	"unsafe"
+	w.printf("package capi\n\nimport (\n%s", iff(m.anyNewer(), "\"fmt\"\n"))
+	w.printf(`	"unsafe"
 
 	"github.com/ebitengine/purego"
 
@@ -52,6 +51,9 @@ var fnTable = [numFns]fnInfo{
 		w.printf("\nfunc missing(f Fn) error {\n" +
 			"return fmt.Errorf(\"%%s needs Xen %%s: %%w\", fnTable[f].name, fnTable[f].since, abi.ErrUnsupported)\n}\n")
 	}
+	if m.anyArg(func(a *Arg) bool { return a.Go == "bool" }) {
+		w.printf("\nfunc boolWord(b bool) uintptr {\nif b {\nreturn 1\n}\nreturn 0\n}\n")
+	}
 	for _, f := range m.functions {
 		m.rawCall(w, f)
 	}
@@ -61,12 +63,11 @@ func (f *Function) constant() string { return "Fn" + f.GoName() }
 
 // anyNewer says whether a function is missing in the oldest release.
 func (m *model) anyNewer() bool {
-	for _, f := range m.functions {
-		if f.Since != m.releases[0] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.functions, func(f *Function) bool { return f.Since != m.releases[0] })
+}
+
+func (m *model) anyArg(is func(*Arg) bool) bool {
+	return slices.ContainsFunc(m.functions, func(f *Function) bool { return slices.ContainsFunc(f.Args, is) })
 }
 
 // structFns writes the table of the helpers that libxl has for each struct.
