@@ -70,10 +70,7 @@ func unknown(release string) error {
 // controlDomain checks that this is dom0 and that the process may manage it.
 func (s System) controlDomain() error {
 	const privcmd = "/dev/xen/privcmd"
-	if s.read("/sys/hypervisor/uuid") == "" && s.read("/proc/xen/capabilities") == "" {
-		// Neither is readable for everybody on every kernel: privcmd decides.
-		return s.openable(privcmd)
-	}
+	// Where xenfs is not mounted, privcmd decides.
 	if c, err := os.ReadFile(s.path("/proc/xen/capabilities")); err == nil && !strings.Contains(string(c), "control_d") {
 		return fmt.Errorf("%w: this is a guest, not the control domain", ErrNoXen)
 	}
@@ -91,6 +88,23 @@ func (s System) openable(p string) error {
 		return fmt.Errorf("%w: %w; load the module xen-privcmd and mount xenfs on /proc/xen", ErrNoXen, err)
 	}
 	return fmt.Errorf("%w: %w", ErrNoXen, err)
+}
+
+// checkSymbols reads from a library's file that it has libxl's functions: the
+// loader would crash on a damaged file rather than refuse it.
+func checkSymbols(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
+	defer f.Close()
+	symbols, err := f.DynamicSymbols()
+	if err != nil || !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
+		return s.Name == "libxl_ctx_alloc" && s.Section != elf.SHN_UNDEF
+	}) {
+		return fmt.Errorf("%w: %s defines no libxl_ctx_alloc", ErrNoLibrary, path)
+	}
+	return nil
 }
 
 // Soname is the name of libxenlight of a release.

@@ -74,6 +74,9 @@ func load(path string) (*Lib, error) {
 	if l.Codec, err = abi.NewCodec(release, arch); err != nil {
 		return nil, err
 	}
+	if err := checkSymbols(path); err != nil {
+		return nil, err
+	}
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
