@@ -103,6 +103,22 @@ func (e *functionEvaluator) opaque(c *call) (starlark.Value, error) {
 	return &ctypeValue{&CType{C: name, base: name}}, err
 }
 
+// typedef is a C type that is passed as another one is.
+func (e *functionEvaluator) typedef(c *call) (starlark.Value, error) {
+	if err := c.take(2); err != nil {
+		return nil, err
+	}
+	name, err := c.str(0)
+	if err != nil {
+		return nil, err
+	}
+	like, err := c.ctype(1)
+	if err != nil {
+		return nil, err
+	}
+	return &ctypeValue{&CType{C: name, Go: like.Go, Words: like.Words, base: name}}, nil
+}
+
 // callback is a pointer to a C function of a named type.
 func (e *functionEvaluator) callback(c *call) (starlark.Value, error) {
 	if err := c.take(1); err != nil {
@@ -131,6 +147,8 @@ func (e *functionEvaluator) pointer(c *call) (starlark.Value, error) {
 	p.Dir = map[string]int{"Pointer": ByValue, "In": PointerIn, "Out": PointerOut, "InOut": PointerInOut}[c.name]
 	if t.base == "string" && p.Dir == PointerOut {
 		p.C = "char **"
+	} else if isConst && strings.HasSuffix(t.C, "*") {
+		p.C = t.C + "const *"
 	} else if isConst {
 		p.C = "const " + p.C
 	}

@@ -86,7 +86,7 @@ func EvalFunctions(name string, src []byte, s *Schema) ([]*Function, error) {
 	}
 	predeclared["void"] = &returnsValue{&Returns{Convention: ReturnVoid, CType: &CType{C: "void"}}}
 	for name, build := range map[string]builder{
-		"section": e.section, "Function": e.function, "Opaque": e.opaque, "Callback": e.callback,
+		"section": e.section, "Function": e.function, "Opaque": e.opaque, "Callback": e.callback, "Typedef": e.typedef,
 		"Pointer": e.pointer, "In": e.pointer, "Out": e.pointer, "InOut": e.pointer,
 		"Number": e.returns, "Code": e.returns, "Owned": e.returns, "Given": e.returns, "List": e.returns,
 	} {

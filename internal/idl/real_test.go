@@ -1,0 +1,231 @@
+package idl
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// idlDir is the folder with libxl_types.idl of the nine releases, named
+// 4.14.idl to 4.22.idl. They are Xen's and not in this repository.
+func idlDir(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("XEN_IDL_DIR")
+	if dir == "" {
+		t.Skip("XEN_IDL_DIR does not name the folder with Xen's .idl files")
+	}
+	return dir
+}
+
+func TestImportReproducesTheSchema(t *testing.T) {
+	s, err := Import(idlDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("../../idl/libxl.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("idl/libxl.json is not what xlidl import makes:\n%s", firstDifference(got, want))
+	}
+}
+
+func realSchema(t *testing.T) *Schema {
+	t.Helper()
+	s, err := Load("../../idl/libxl.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func realFunctions(t *testing.T) []*Function {
+	t.Helper()
+	functions, err := EvalFunctionsFile("../../idl/functions.idl", realSchema(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return functions
+}
+
+func TestSchemaKnowsWhatIsKnownOfLibxl(t *testing.T) {
+	s := realSchema(t)
+	since := make(map[string]string)
+	inits := make(map[string]string)
+	for _, typ := range s.Types {
+		since[typ.Name] = s.since(typ.Since).String()
+		for _, v := range typ.Values {
+			since[typ.constant(v)] = s.since(v.Since).String()
+		}
+		walk(typ.Fields, typ.Name+".", func(path string, f *Field) {
+			since[path] = s.since(f.Since).String()
+			for _, i := range f.Init {
+				inits[path] += fmt.Sprintf("%s=%s ", s.since(i.Since), i.Value)
+			}
+		})
+	}
+	for name, want := range map[string]string{
+		"domain_config": "4.14", "domain_build_info.vpmu": "4.16", "device_disk.trusted": "4.17",
+		"device_virtio": "4.18", "LIBXL_TEE_TYPE_FFA": "4.18", "LIBXL_SVE_TYPE_128": "4.18",
+		"domain_build_info.u.hvm.pirq": "4.19", "domain_build_info.arch_arm.nr_spis": "4.19",
+		"domain_build_info.llc_colors": "4.20", "arm_sci": "4.21", "domain_build_info.xenstore_quota": "4.22",
+		"LIBXL_VIRIDIAN_ENLIGHTENMENT_CPU_HOTPLUG": "4.15", "ERROR_FAIL": "4.14",
+	} {
+		if since[name] != want {
+			t.Errorf("%s is there since %q, want %s", name, since[name], want)
+		}
+	}
+	for name, want := range map[string]string{
+		"domain_build_info.arch_arm.nr_spis":      "4.21=4294967295 ",
+		"domain_build_info.altp2m_count":          "4.21=4294967295 ",
+		"domain_build_info.xenstore_feature_mask": "4.21=4294967295 ",
+		"domain_build_info.max_grant_version":     "4.16=-1 ",
+		"domain_build_info.max_grant_frames":      "4.14=4294967295 ",
+		"domain_restore_params.stream_version":    "4.14=1 ",
+		"iomem_range.gfn":                         "4.14=18446744073709551615 ",
+	} {
+		if inits[name] != want {
+			t.Errorf("default of %s is %q, want %q", name, inits[name], want)
+		}
+	}
+}
+
+// listed reads the list of libxl's prototypes that lies beside the .idl files.
+func listed(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	name := filepath.Join(filepath.Dir(filepath.Clean(idlDir(t))), "functions.csv")
+	f, err := os.Open(name)
+	if err != nil {
+		t.Skipf("no list of prototypes beside the .idl files: %v", err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make(map[string]map[string]string)
+	for _, row := range rows[1:] {
+		m := make(map[string]string)
+		for i, column := range rows[0] {
+			m[column] = row[i]
+		}
+		list[m["name"]] = m
+	}
+	return list
+}
+
+var (
+	blanks    = regexp.MustCompile(`\s+`)
+	paramName = regexp.MustCompile(`^(.*[\s*])\w+$`)
+)
+
+// signature reduces a prototype to its types: "int(libxl_ctx*,uint32_t)".
+func signature(prototype string) string {
+	result, params, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(prototype), ")"), "(")
+	out := cType(result) + "("
+	for i, p := range strings.Split(params, ",") {
+		if i > 0 {
+			out += ","
+		}
+		out += cType(p)
+	}
+	return out + ")"
+}
+
+func cType(decl string) string {
+	decl = strings.TrimSpace(blanks.ReplaceAllString(decl, " "))
+	words := strings.Fields(strings.ReplaceAll(decl, "*", " * "))
+	last := words[len(words)-1]
+	typeWords := []string{"int", "unsigned", "long", "char", "void", "libxl_ev_user", "libxl_ctx"}
+	if m := paramName.FindStringSubmatch(decl); m != nil && !slices.Contains(typeWords, last) {
+		decl = m[1]
+	}
+	decl = strings.Join(strings.Fields(strings.ReplaceAll(decl, "*", " * ")), " ")
+	decl = strings.ReplaceAll(strings.ReplaceAll(decl, "* *", "**"), " *", "*")
+	decl = strings.ReplaceAll(decl, " *", "*")
+	if decl == "unsigned" {
+		return "unsigned int"
+	}
+	return strings.ReplaceAll(decl, "_Bool", "bool")
+}
+
+func TestFunctionsAreThoseOfTheHeaders(t *testing.T) {
+	list := listed(t)
+	releases := realSchema(t).Releases
+	for _, f := range realFunctions(t) {
+		row := list[f.Name]
+		if row == nil {
+			t.Errorf("%s: not in libxl's headers", f.pos)
+			continue
+		}
+		if got, want := signature(f.Prototype()), signature(row["signature"]); got != want {
+			t.Errorf("%s: %s is\n     %s\nwant %s", f.pos, f.Name, got, want)
+		}
+		for _, r := range releases {
+			if row[r.String()] == "y" {
+				if f.Since != r {
+					t.Errorf("%s: %s is there since %s, want %s", f.pos, f.Name, f.Since, r)
+				}
+				break
+			}
+		}
+		ao := slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.Name == "ao_how" })
+		if ao != (row["ao_how"] == "y") {
+			t.Errorf("%s: %s takes ao_how: %t, want %s", f.pos, f.Name, ao, row["ao_how"])
+		}
+	}
+}
+
+// TestPrototypesCompileAgainstTheHeaders compares each function with the
+// installed headers by the C compiler, and sees to it that a wrong prototype
+// does not pass.
+func TestPrototypesCompileAgainstTheHeaders(t *testing.T) {
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skip("no gcc")
+	}
+	compile := func(functions []*Function) (string, error) {
+		src := "#include <sys/time.h>\n#include <libxl.h>\n#include <libxl_utils.h>\n"
+		for i, f := range functions {
+			src += fmt.Sprintf("typedef %s;\n", strings.Replace(f.Prototype(), f.Name+"(", fmt.Sprintf("fn%d(", i), 1))
+			src += fmt.Sprintf("_Static_assert(__builtin_types_compatible_p(__typeof__(%s), fn%d), \"%s\");\n", f.Name, i, f.Name)
+		}
+		cmd := exec.Command(gcc, "-fsyntax-only", "-xc", "-")
+		cmd.Stdin = strings.NewReader(src)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := compile(nil); err != nil {
+		t.Skipf("no headers of libxl: %s", out)
+	}
+	functions := realFunctions(t)
+	if out, err := compile(functions); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for i, f := range functions {
+		mutant := *f
+		mutant.Args = slices.Clone(f.Args)
+		last := *mutant.Args[len(mutant.Args)-1]
+		wrong := *last.CType
+		wrong.C = map[bool]string{true: "int64_t", false: "char"}[wrong.C != "int64_t"]
+		last.CType = &wrong
+		mutant.Args[len(mutant.Args)-1] = &last
+		all := slices.Clone(functions)
+		all[i] = &mutant
+		if _, err := compile(all); err == nil {
+			t.Errorf("the compiler does not notice a wrong prototype: %s", mutant.Prototype())
+		}
+	}
+}
