@@ -7,45 +7,68 @@ type Domid uint32
 // The default, -1, lets libxl choose one.
 type Devid int32
 
-// Numbers that stand for no domain.
+// Numbers that stand for no one domain.
 const (
-	InvalidDomid Domid = ^Domid(0)        // no domain: INVALID_DOMID
-	RandomDomid  Domid = InvalidDomid - 1 // in DomainCreateInfo.Domid: any free number, RANDOM_DOMID
+	InvalidDomid Domid = 1<<32 - 1        // no domain
+	RandomDomid  Domid = InvalidDomid - 1 // in DomainCreateInfo.Domid: any free number
 )
 
-// Values that ask libxl for its own choice, or say that there is none.
+// Values that leave the choice to libxl. New sets them.
 const (
-	MemkbDefault         uint64 = ^uint64(0) // LIBXL_MEMKB_DEFAULT
-	InvalidGfn           uint64 = ^uint64(0) // in IomemRange.Gfn: map at the same address
-	MaxGrantDefault      uint32 = ^uint32(0) // LIBXL_MAX_GRANT_DEFAULT
-	NrSpisDefault        uint32 = ^uint32(0) // LIBXL_NR_SPIS_DEFAULT, since Xen 4.21
-	Altp2MCountDefault   uint32 = ^uint32(0) // LIBXL_ALTP2M_COUNT_DEFAULT, since Xen 4.21
-	CpupoolPoolidAny     uint32 = ^uint32(0) // LIBXL_CPUPOOL_POOLID_ANY
-	CputopologyInvalid   uint32 = ^uint32(0) // LIBXL_CPUTOPOLOGY_INVALID_ENTRY: CPU is offline
-	PcitopologyInvalid   uint32 = ^uint32(0) // LIBXL_PCITOPOLOGY_INVALID_ENTRY: node is not known
-	NumainfoInvalid      uint64 = 0xffffffff // LIBXL_NUMAINFO_INVALID_ENTRY: node is offline
-	RdmMemBoundaryMemkb  uint64 = 2048 * 1024
-	MaxGrantFrames       uint32 = 32   // LIBXL_MAX_GRANT_FRAMES_DEFAULT
-	MaxMaptrackFrames    uint32 = 1024 // LIBXL_MAX_MAPTRACK_FRAMES_DEFAULT
-	PciFuncAll           uint32 = ^uint32(0)
-	ViridianEnlightments        = 64 // bits in the bitmaps ViridianEnable and ViridianDisable
+	MemkbDefault       uint64    = 1<<64 - 1
+	MaxGrantDefault    uint32    = 1<<32 - 1
+	NrSpisDefault      uint32    = 1<<32 - 1 // since Xen 4.21
+	Altp2MCountDefault uint32    = 1<<32 - 1 // since Xen 4.21
+	TimerModeDefault   TimerMode = -1
 )
 
-// SchedParamDefault in a field of DomainSchedParams or SchedParams leaves the
-// parameter as it is: LIBXL_DOMAIN_SCHED_PARAM_*_DEFAULT.
-const SchedParamDefault = -1
+// Values that leave a parameter of a scheduler as it is. New sets them.
+const (
+	DomainSchedParamWeightDefault    = -1
+	DomainSchedParamCapDefault       = -1
+	DomainSchedParamPeriodDefault    = -1
+	DomainSchedParamSliceDefault     = -1
+	DomainSchedParamLatencyDefault   = -1
+	DomainSchedParamExtratimeDefault = -1
+	DomainSchedParamBudgetDefault    = -1
+	SchedParamVcpuIndexDefault       = -1
+)
 
-// TimerModeDefault lets libxl choose: LIBXL_TIMER_MODE_DEFAULT.
-const TimerModeDefault TimerMode = -1
+// Numbers that libxl uses where it is left the choice.
+const (
+	MaxGrantFramesDefault      = 32
+	MaxMaptrackFramesDefault   = 1024
+	RdmMemBoundaryMemkbDefault = 2048 * 1024
+)
+
+// Values that say that there is nothing to tell, as for a CPU that is offline.
+const (
+	CputopologyInvalidEntry = 1<<32 - 1
+	PcitopologyInvalidEntry = 1<<32 - 1
+	NumainfoInvalidEntry    = 1<<32 - 1
+)
+
+// Values with a meaning of their own.
+const (
+	InvalidGfn       uint64 = 1<<64 - 1 // IomemRange.Gfn: map at the same address
+	CpupoolPoolidAny uint32 = 1<<32 - 1 // any CPU pool
+	PciFuncAll       uint32 = 1<<32 - 1 // DevicePci.VfuncMask: all functions
+	EventmaskAll     uint64 = 1<<64 - 1 // all types of events
+)
+
+// BuildinfoHvmViridianEnableDisableWidth is the number of bits that
+// ViridianEnable and ViridianDisable should have room for.
+const BuildinfoHvmViridianEnableDisableWidth = 64
 
 // Flags of libxl_domain_suspend.
 const (
-	SuspendDebug = 1 // LIBXL_SUSPEND_DEBUG
-	SuspendLive  = 2 // LIBXL_SUSPEND_LIVE
+	SuspendDebug = 1
+	SuspendLive  = 2
 )
 
-// Operations of libxl_dt_overlay, since Xen 4.19.
+// Operations of libxl_dt_overlay and libxl_dt_overlay_domain, since Xen 4.19.
 const (
-	DtOverlayAdd    = 1 // LIBXL_DT_OVERLAY_ADD
-	DtOverlayRemove = 2 // LIBXL_DT_OVERLAY_REMOVE
+	DtOverlayAdd          = 1
+	DtOverlayRemove       = 2
+	DtOverlayDomainAttach = 1
 )
