@@ -7,7 +7,7 @@
 // A union is an interface that holds a pointer to one of a few structs; the
 // field before it, the key, says which.
 //
-// The types have what the newest release has. What "Since Xen 4.xx" marks needs
+// The types have what the newest release has. What "since Xen 4.xx" marks needs
 // at least that release; what has no such mark exists since 4.14.
 //
 // The zero value of a struct is not its default: many fields of libxl have

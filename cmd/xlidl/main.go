@@ -3,12 +3,16 @@
 //	xlidl import -o idl/libxl.json DIR|FILE...
 //
 // merges the libxl_types.idl of several releases, named after them (4.17.idl),
-// into one schema.
+// into one schema. It stops if a release has not only added things. A new release is
+// taken in by
+//
+//	xlidl import -o idl/libxl.json idl/libxl.json 4.23.idl && xlidl generate
 //
 //	xlidl generate [-check] [-C DIR]
 //
-// writes all generated files of the module from its folder idl; with -check
-// it only lists those that are stale and exits with status 1 if there are any.
+// writes all generated files of the module from libxl.json, functions.idl and
+// docs.json in its folder idl; with -check it only lists those that are stale
+// and exits with status 1 if there are any.
 package main
 
 import (

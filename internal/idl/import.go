@@ -11,7 +11,8 @@ var releaseInName = regexp.MustCompile(`[0-9]+\.[0-9]+`)
 
 // Import evaluates and merges the .idl files that the arguments name; of a
 // folder it takes all. A file's name tells its release, as in 4.17.idl or
-// libxl_types-4.17.0.idl.
+// libxl_types-4.17.0.idl. A .json file is a schema made before, to which newer
+// releases are added.
 func Import(args ...string) (*Schema, error) {
 	var schemas []*Schema
 	for _, arg := range args {
@@ -27,6 +28,14 @@ func Import(args ...string) (*Schema, error) {
 			}
 		}
 		for _, file := range files {
+			if filepath.Ext(file) == ".json" {
+				s, err := Load(file)
+				if err != nil {
+					return nil, err
+				}
+				schemas = append(schemas, s)
+				continue
+			}
 			rel, err := ParseRelease(releaseInName.FindString(filepath.Base(file)))
 			if err != nil {
 				return nil, fmt.Errorf("%s: expected the release in the file's name, as in 4.17.idl", file)

@@ -8,7 +8,8 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// Merge merges the schemas of single releases into one. The binding relies on
+// Merge merges the schemas of single releases into one; the oldest schema may
+// have several already. The binding relies on
 // libxl only ever adding things: whatever was removed, retyped, renumbered or
 // reordered is reported, all of it at once.
 func Merge(schemas ...*Schema) (*Schema, error) {
@@ -20,8 +21,11 @@ func Merge(schemas ...*Schema) (*Schema, error) {
 	m := &merger{old: schemas[0]}
 	for _, s := range schemas[1:] {
 		m.rel = s.First()
-		if m.rel == m.old.Newest() {
+		if slices.Contains(m.old.Releases, m.rel) {
 			return nil, fmt.Errorf("release %s is there twice: %s and %s", m.rel, m.old.file, s.file)
+		}
+		if len(s.Releases) > 1 || m.rel.Compare(m.old.Newest()) < 0 {
+			return nil, fmt.Errorf("%s: expected one release that is newer than %s", s.file, m.old.Newest())
 		}
 		m.next = s
 		m.merge()
@@ -41,7 +45,11 @@ type merger struct {
 }
 
 func (m *merger) fault(pos, was syntax.Position, format string, args ...any) {
-	m.faults = append(m.faults, errorAt(pos, "%s (%s: %s)", fmt.Sprintf(format, args...), m.old.Newest(), was))
+	msg := fmt.Sprintf(format, args...)
+	if was.IsValid() {
+		msg += fmt.Sprintf(" (%s: %s)", m.old.Newest(), was)
+	}
+	m.faults = append(m.faults, errorAt(pos, "%s", msg))
 }
 
 func (m *merger) merge() {
@@ -50,7 +58,7 @@ func (m *merger) merge() {
 	}
 	for _, t := range m.old.Types {
 		if m.next.Lookup(t.Name) == nil {
-			m.faults = append(m.faults, fmt.Errorf("%s: type %s is gone (%s: %s)", m.next.file, t.Name, m.old.Newest(), t.pos))
+			m.faults = append(m.faults, fmt.Errorf("%s: type %s of %s is gone", m.next.file, t.Name, m.old.Newest()))
 		}
 	}
 	for _, t := range m.next.Types {

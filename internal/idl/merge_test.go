@@ -1,6 +1,9 @@
 package idl
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,7 +14,7 @@ x = Struct("x", [("a", uint8), ("b", uint16), ("c", Array(uint8, "num_c"))])
 y = Struct("y", [("u", KeyedUnion(None, e, "k", [("a", Struct(None, [("p", uint8)])), ("b", None)])), ("s", Struct(None, [("q", bool)]))])
 v = Enumeration("v", [(1, "one"), (2, "two"), (3, "three")])`
 	tests := []struct{ name, from, to, want string }{
-		{"type removed", `v = Enumeration("v", [(1, "one"), (2, "two"), (3, "three")])`, "", "type v is gone (1.0: 1.0.idl:5:16)"},
+		{"type removed", `v = Enumeration("v", [(1, "one"), (2, "two"), (3, "three")])`, "", "1.1.idl: type v of 1.0 is gone"},
 		{"type of another kind", `v = Enumeration("v", [(1, "one"), (2, "two"), (3, "three")])`, `v = Struct("v", [])`, "1.1.idl:5:11: v was enum"},
 		{"member removed", `("b", uint16), `, "", "1.1.idl:3:11: x.b is gone (1.0: 1.0.idl:3:32)"},
 		{"member retyped", `("b", uint16)`, `("b", uint32)`, "1.1.idl:3:32: x.b was uint16, is uint32 (1.0: 1.0.idl:3:32)"},
@@ -59,6 +62,33 @@ func TestReleaseCannotBeThereTwice(t *testing.T) {
 	_, err := Merge(eval(t, "1.0", ""), eval(t, "1.0", ""))
 	if err == nil || !strings.Contains(err.Error(), "release 1.0 is there twice: 1.0.idl and 1.0.idl") {
 		t.Error(err)
+	}
+}
+
+func TestNewReleaseCanBeAddedToAStoredSchema(t *testing.T) {
+	dir := t.TempDir()
+	encode := func(args ...string) []byte {
+		t.Helper()
+		s, err := Import(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := Encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	stored := filepath.Join(dir, "libxl.json")
+	if err := os.WriteFile(stored, encode("testdata/small/1.0.idl"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, want := encode("testdata/small/1.1.idl", stored), encode("testdata/small/1.0.idl", "testdata/small/1.1.idl")
+	if !bytes.Equal(got, want) {
+		t.Error(firstDifference(got, want))
+	}
+	if _, err := Import(stored, "testdata/small/1.0.idl"); err == nil || !strings.Contains(err.Error(), "release 1.0 is there twice") {
+		t.Errorf("the same release again: %v", err)
 	}
 }
 

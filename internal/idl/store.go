@@ -52,6 +52,7 @@ func Load(name string) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	s.file = name
 	return s, nil
 }
 
