@@ -95,6 +95,7 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 	if err != nil {
 		return 0, m.fail(err, o.console)
 	}
+	p.finish()
 	if _, err := m.keepConsole(o.console, false); err != nil {
 		return 0, err
 	}
@@ -159,6 +160,9 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 				timeout = time.After(s.o.timeout)
 			}
 		case err := <-s.ended:
+			if hang := (*HangError)(nil); errors.As(reason, &hang) {
+				return reason // it only ended because it was told to
+			}
 			if err == nil {
 				return <-s.fetched
 			}
@@ -186,14 +190,8 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 		case <-give:
 			return reason
 		}
-		if hang := (*HangError)(nil); errors.As(reason, &hang) && s.isDone() {
-			return reason
-		}
 	}
 }
-
-// isDone tells whether the program has ended meanwhile.
-func (s *session) isDone() bool { return len(s.ended) > 0 }
 
 // gone explains why the port was closed: the console knows best.
 func (s *session) gone(dead <-chan error, cause error) error {
