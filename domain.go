@@ -30,8 +30,9 @@ func OnConsole(f func(libxl.Domid)) CreateOption {
 //
 // The errors are a *FieldError for what this release cannot be told, and
 // otherwise libxl's codes: libxl.ErrorInval for a configuration that contradicts
-// itself or a name in use, libxl.ErrorFail or libxl.ErrorNomem where the host
-// cannot give what is asked.
+// itself, libxl.ErrorFail for nearly everything else (a missing kernel, a name in
+// use, too little memory), with libxl's own words in the message and in
+// [Error.Log].
 //
 // Loading the kernel and filling memory happens inside libxl with the Host's
 // lock held: other calls on the same Host wait meanwhile, and a cancellation
@@ -101,14 +102,15 @@ func checkCreate(cfg *libxl.DomainConfig) error {
 	return nil
 }
 
-// DomainPause stops the domain's vCPUs from running. It calls
-// libxl_domain_pause.
+// DomainPause stops the domain's vCPUs from running. Xen counts: a domain runs
+// again after as many DomainUnpause, and more than 127 pauses are an error. It
+// calls libxl_domain_pause.
 func (h *Host) DomainPause(ctx context.Context, domid libxl.Domid) error {
 	return h.operateDomain(ctx, "DomainPause", domid, h.lib.DomainPause)
 }
 
-// DomainUnpause lets a paused or newly created domain run. It calls
-// libxl_domain_unpause.
+// DomainUnpause takes back one DomainPause, or lets a newly created domain run.
+// It calls libxl_domain_unpause.
 func (h *Host) DomainUnpause(ctx context.Context, domid libxl.Domid) error {
 	return h.operateDomain(ctx, "DomainUnpause", domid, h.lib.DomainUnpause)
 }
@@ -128,13 +130,16 @@ func (h *Host) DomainReboot(ctx context.Context, domid libxl.Domid) error {
 }
 
 // DomainDestroy ends the domain at once and removes its devices, its xenstore
-// entries and its device model. It calls libxl_domain_destroy.
+// entries and its device model. As long as another process maps memory of the
+// domain, [Host.DomainInfo] and [Host.ListDomain] go on to show it, as dying. It
+// calls libxl_domain_destroy.
 func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
 	return h.operateDomain(ctx, "DomainDestroy", domid, h.lib.DomainDestroy)
 }
 
-// DomainInfo describes a domain; libxl.ErrorDomainNotfound if there is none. It
-// calls libxl_domain_info.
+// DomainInfo describes a domain as the hypervisor sees it, so that a PVH guest's
+// DomainType is hvm; libxl.ErrorDomainNotfound if there is none. Memory is in kB,
+// CPU time in ns. It calls libxl_domain_info.
 func (h *Host) DomainInfo(domid libxl.Domid) (libxl.Dominfo, error) {
 	return get[libxl.Dominfo](h, aboutDomain("DomainInfo", domid), func(c capi.Ctx, p capi.Ptr) int32 {
 		return h.lib.DomainInfo(c, p, uint32(domid))
@@ -156,7 +161,8 @@ func (h *Host) ListVcpu(domid libxl.Domid) ([]libxl.Vcpuinfo, error) {
 }
 
 // ConsoleGetTty is the path in dom0 of the terminal of one of the domain's
-// consoles. It calls libxl_console_get_tty.
+// consoles. Open it with O_NOCTTY: as a controlling terminal it would send the
+// program SIGHUP when the domain ends. It calls libxl_console_get_tty.
 func (h *Host) ConsoleGetTty(domid libxl.Domid, number int, kind libxl.ConsoleType) (string, error) {
 	s := aboutDomain("ConsoleGetTty", domid)
 	if number < 0 || number > maxConsole {
@@ -171,7 +177,8 @@ const maxConsole = 255
 
 // PrimaryConsoleGetTty is the path in dom0 of the terminal of the domain's
 // primary console: the PV console, or the emulated serial port of an HVM guest
-// that has one. It calls libxl_primary_console_get_tty.
+// that has one. Open it with O_NOCTTY, as for [Host.ConsoleGetTty]. It calls
+// libxl_primary_console_get_tty.
 func (h *Host) PrimaryConsoleGetTty(domid libxl.Domid) (string, error) {
 	return h.text(aboutDomain("PrimaryConsoleGetTty", domid), func(c capi.Ctx, p *capi.Ptr) int32 {
 		return h.lib.PrimaryConsoleGetTty(c, uint32(domid), p)

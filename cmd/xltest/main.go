@@ -38,7 +38,7 @@ func main() {
 
 func run() (failed bool, err error) {
 	var (
-		kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinuz", "kernel of the test guests, for PV and PVH")
+		kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinux", "kernel of the test guests, for PV and PVH")
 		ramdisk = flag.String("ramdisk", "/usr/share/xenbox/guest/initrd.img", "initramfs of the test guests")
 		ready   = flag.String("ready", "xenlight guest: up", "what a guest prints on its console when it is up")
 		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")

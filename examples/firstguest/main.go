@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-xenlight/xenlight"
@@ -20,7 +21,7 @@ import (
 )
 
 var (
-	kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinuz", "the guest's kernel")
+	kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinux", "the guest's kernel")
 	ramdisk = flag.String("ramdisk", "/usr/share/xenbox/guest/initrd.img", "the guest's initramfs")
 	ready   = flag.String("ready", "xenlight guest: up", "the line by which the guest says that it has booted")
 	kind    = flag.String("type", "pvh", "the guest's type: pv or pvh")
@@ -86,7 +87,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	console, err := os.OpenFile(tty, os.O_RDWR, 0)
+	// Without O_NOCTTY the guest's end would hang up on this program.
+	console, err := os.OpenFile(tty, os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,14 @@ func (c *Codec) Release() Release { return c.release }
 // Layout gives the layout of a struct; the caller must not change it.
 func (c *Codec) Layout(s *Struct) *Layout { return &c.layouts[s.ID] }
 
-// Memory is the C side of encoding. Everything that it hands out is owned by the
-// C struct into which it is stored, and freed with that struct's dispose
-// function.
+// Memory is the C side of encoding. What Alloc hands out is owned by the C struct
+// into which it is stored, and freed with that struct's dispose function.
 type Memory interface {
 	// Alloc returns zeroed memory, or an error when there is none.
 	Alloc(size uintptr) (unsafe.Pointer, error)
+	// Keep takes memory of Alloc's that no dispose function frees; it must live as
+	// long as the struct.
+	Keep(p unsafe.Pointer)
 	// Init gives the struct at p libxl's defaults; p is zeroed memory. Called for
 	// named structs only.
 	Init(s *Struct, p unsafe.Pointer)
@@ -101,7 +103,12 @@ func (c *Codec) encodeValue(mem Memory, f *Field, d, v unsafe.Pointer) error {
 		return c.Encode(mem, f.Struct, d, v)
 	case KindString:
 		if s := *(*string)(v); s != "" {
-			return storeString(mem, d, s)
+			if err := storeString(mem, d, s); err != nil {
+				return err
+			}
+			if f.Const {
+				mem.Keep(loadPointer(d))
+			}
 		}
 	case KindBitmap:
 		return storeBitmap(mem, d, *(*[]byte)(v))

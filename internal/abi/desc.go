@@ -79,6 +79,7 @@ type Field struct {
 	Array  *Array    // KindArray
 	Union  *Union    // KindUnion
 	Init   []Default // numbers and enumerations: the default, where it is not 0
+	Const  bool      // a string that libxl's dispose functions do not free
 }
 
 // Default is the value that libxl's _init gives since a release.

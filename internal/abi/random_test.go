@@ -179,6 +179,8 @@ func (m *goMemory) Alloc(size uintptr) (unsafe.Pointer, error) {
 	return unsafe.Pointer(unsafe.SliceData(chunk)), nil
 }
 
+func (m *goMemory) Keep(unsafe.Pointer) {}
+
 // Init does what libxl's _init does.
 func (m *goMemory) Init(s *Struct, p unsafe.Pointer) {
 	for i := range s.Fields {

@@ -1030,7 +1030,7 @@ var DomainBuildInfoTypeUnionPv = &Struct{ID: 24, Name: "domain_build_info.u.pv",
 	{Name: "bootloader_args", Go: "BootloaderArgs", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.BootloaderArgs), Kind: KindStringList},
 	{Name: "cmdline", Go: "Cmdline", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.Cmdline), Kind: KindString},
 	{Name: "ramdisk", Go: "Ramdisk", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.Ramdisk), Kind: KindString},
-	{Name: "features", Go: "Features", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.Features), Kind: KindString},
+	{Name: "features", Go: "Features", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.Features), Kind: KindString, Const: true},
 	{Name: "e820_host", Go: "E820Host", Since: R(4, 14), Off: unsafe.Offsetof(libxl.DomainBuildInfoTypeUnionPv{}.E820Host), Kind: KindDefbool},
 }}
 

@@ -223,12 +223,19 @@ func TestNothingLeaks(t *testing.T) {
 	good, bad := richConfig(), richConfig()
 	good.BInfo.Cpuid = libxl.CpuidPolicyList{"sse4_2=0"}
 	bad.BInfo.Cpuid = libxl.CpuidPolicyList{"sse4_2=0", "no_such_feature=1"}
+	pv := libxl.NewDomainBuildInfo()
+	pv.TypeUnion = &libxl.DomainBuildInfoTypeUnionPv{Features: "const char * in C, so that libxl frees it not", Cmdline: "x"}
 	round := func() {
 		v, err := Encode(l, good)
 		if err != nil {
 			t.Fatal(err)
 		}
 		v.Free()
+		w, err := Encode(l, pv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Free()
 		if _, err := Encode(l, bad); err == nil {
 			t.Fatal("a bad CPUID policy is taken")
 		}

@@ -32,17 +32,17 @@ func (l *Lib) Free(p unsafe.Pointer) {
 	}
 }
 
-// Init implements abi.Memory.
+// Init is part of abi.Memory.
 func (l *Lib) Init(s *abi.Struct, p unsafe.Pointer) {
 	purego.SyscallN(l.structs[s.ID].init, uintptr(p))
 }
 
-// InitUnion implements abi.Memory.
+// InitUnion is part of abi.Memory.
 func (l *Lib) InitUnion(s *abi.Struct, _ int, p unsafe.Pointer, key int32) {
 	purego.SyscallN(l.structs[s.ID].initUnion, uintptr(p), uintptr(key))
 }
 
-// CPUID implements abi.Memory.
+// CPUID is part of abi.Memory.
 func (l *Lib) CPUID(p unsafe.Pointer, policy string) error {
 	s, err := l.CString(policy)
 	if err != nil {
@@ -79,11 +79,20 @@ func (l *Lib) TakeString(p unsafe.Pointer) string {
 	return s
 }
 
+// memory is abi.Memory for one struct.
+type memory struct {
+	*Lib
+	kept []unsafe.Pointer
+}
+
+func (m *memory) Keep(p unsafe.Pointer) { m.kept = append(m.kept, p) }
+
 // Value is a struct of libxl's in C memory.
 type Value[T any] struct {
-	lib *Lib
-	typ *abi.Struct
-	p   unsafe.Pointer
+	lib  *Lib
+	typ  *abi.Struct
+	p    unsafe.Pointer
+	kept []unsafe.Pointer // strings in it that are ours to free
 }
 
 // New makes a struct with libxl's defaults, for libxl to fill.
@@ -94,7 +103,7 @@ func New[T any](l *Lib) (Value[T], error) {
 		return Value[T]{}, err
 	}
 	l.Init(t, p)
-	return Value[T]{l, t, p}, nil
+	return Value[T]{lib: l, typ: t, p: p}, nil
 }
 
 // Encode makes a struct that says what x says. What cannot be said to this
@@ -111,7 +120,10 @@ func Encode[T any](l *Lib, x *T) (Value[T], error) {
 	if err != nil {
 		return v, err
 	}
-	if err := l.Codec.Encode(l, t, v.p, unsafe.Pointer(x)); err != nil {
+	mem := memory{Lib: l}
+	err = l.Codec.Encode(&mem, t, v.p, unsafe.Pointer(x))
+	v.kept = mem.kept
+	if err != nil {
 		v.Free()
 		return Value[T]{}, err
 	}
@@ -129,6 +141,9 @@ func (v Value[T]) Free() {
 	if v.p != nil {
 		v.lib.dispose(v.typ, v.p)
 		v.lib.Free(v.p)
+		for _, p := range v.kept {
+			v.lib.Free(p)
+		}
 	}
 }
 

@@ -105,6 +105,9 @@ func (m *model) structTable(w *writer, st *structure) {
 			if len(f.init) > 0 {
 				w.printf(", Init: []Default{%s}", strings.Join(mapped(f.init, initText), ", "))
 			}
+			if f.Const {
+				w.printf(", Const: true")
+			}
 		}
 		w.printf("},\n")
 	}

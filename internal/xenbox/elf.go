@@ -4,8 +4,8 @@ package xenbox
 
 import (
 	"debug/elf"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -42,14 +42,19 @@ var elfMachines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM
 // checkELF tells why a program can't run in the target's dom0. Scripts and
 // other files that are not ELF pass.
 func checkELF(name string, t target) error {
-	f, err := elf.Open(name)
-	if bad := (*elf.FormatError)(nil); errors.As(err, &bad) {
-		return nil
-	}
+	r, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer r.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != elf.ELFMAG {
+		return nil
+	}
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	if f.Machine != elfMachines[t.Arch] {
 		return fmt.Errorf("%s is a program for %v, dom0 is %s", name, f.Machine, t.Arch)
 	}

@@ -48,12 +48,12 @@ func checkCreate(t *T, kind libxl.DomainType) {
 	info := g.info()
 	equal(t, "Domid", info.Domid, g.Domid)
 	equal(t, "Uuid", info.Uuid, c.CInfo.Uuid)
-	equal(t, "DomainType", info.DomainType, kind)
+	equal(t, "DomainType", info.DomainType, seenAs(kind))
 	equal(t, "Paused", info.Paused, true)
 	equal(t, "Running", info.Running, false)
 	equal(t, "Shutdown", info.Shutdown, false)
 	equal(t, "Dying", info.Dying, false)
-	equal(t, "VcpuOnline", info.VcpuOnline, 2)
+	equal(t, "VcpuOnline before the guest has run", info.VcpuOnline, 1)
 	equal(t, "VcpuMaxId", info.VcpuMaxId, 1)
 	equal(t, "CpuTime", info.CpuTime, 0)
 	if info.CurrentMemkb < 100<<10 || info.CurrentMemkb > 140<<10 {
@@ -80,6 +80,14 @@ func checkCreate(t *T, kind libxl.DomainType) {
 	}
 
 	g.destroy()
+	// Whoever still maps its memory keeps the rest of it until it lets go.
+	t.until("the domain to be gone", func() bool {
+		info, err := t.Host.DomainInfo(g.Domid)
+		if err == nil && !info.Dying {
+			t.Fatalf("DomainDestroy has returned, and the domain lives: %+v", info)
+		}
+		return err != nil
+	})
 	_, err = t.Host.DomainInfo(g.Domid)
 	wantCode(t, "DomainInfo of a destroyed domain", err, libxl.ErrorDomainNotfound)
 	_, err = t.Host.ListVcpu(g.Domid)
@@ -88,6 +96,14 @@ func checkCreate(t *T, kind libxl.DomainType) {
 	wantError(t, "PrimaryConsoleGetTty of a destroyed domain", err)
 	wantError(t, "DomainPause of a destroyed domain", t.Host.DomainPause(t.ctx, g.Domid))
 	wantError(t, "DomainDestroy of a destroyed domain", t.Host.DomainDestroy(t.ctx, g.Domid))
+}
+
+// seenAs is the type that libxl tells of a running domain.
+func seenAs(kind libxl.DomainType) libxl.DomainType {
+	if kind == libxl.DomainTypePvh {
+		return libxl.DomainTypeHvm
+	}
+	return kind
 }
 
 func checkLife(t *T, kind libxl.DomainType) {
@@ -100,6 +116,7 @@ func checkLife(t *T, kind libxl.DomainType) {
 	g.boot()
 	t.Logf("the guest says %q on %s", t.o.Ready, tty)
 
+	equal(t, "VcpuOnline of the booted guest", g.info().VcpuOnline, 2)
 	vcpus, err := t.Host.ListVcpu(g.Domid)
 	t.ok(err, "ListVcpu")
 	equal(t, "number of vCPUs", len(vcpus), 2)
@@ -157,7 +174,7 @@ var createErrorChecks = func() (checks []check) {
 				libxl.ErrorFail, "/nonexistent/vmlinuz"},
 			{"with a kernel that is none", func(_ *T, c *libxl.DomainConfig) { c.BInfo.Kernel = os.Args[0] }, libxl.ErrorFail, ""},
 			{"with a name in use", func(t *T, c *libxl.DomainConfig) { c.CInfo.Name = t.create(t.config(kind)).Config.CInfo.Name },
-				libxl.ErrorInval, "already exists"},
+				libxl.ErrorFail, "already exists"},
 			{"with more memory than the host has", func(t *T, c *libxl.DomainConfig) {
 				info, err := t.Host.GetPhysinfo()
 				t.ok(err, "GetPhysinfo")

@@ -107,11 +107,11 @@ func meminfoKB(key string) string {
 func checkConcurrentCalls(t *T) {
 	want, err := t.Host.GetVersionInfo()
 	t.ok(err, "GetVersionInfo")
-	errs := make([]error, 64)
+	errs := make([]error, 32)
 	var group sync.WaitGroup
 	for i := range errs {
 		group.Go(func() {
-			for range 20 {
+			for range 10 {
 				got, err := t.Host.GetVersionInfo()
 				if err == nil && got != want {
 					err = fmt.Errorf("GetVersionInfo: got %+v", got)

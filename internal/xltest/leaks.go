@@ -69,6 +69,9 @@ func children() []string {
 	return all
 }
 
+// childPipe is how many descriptors a pipe has.
+const childPipe = 2
+
 // unchanged demands that the host is as it was. What ends asynchronously gets
 // until the check's deadline.
 func (t *T) unchanged(was snapshot) {
@@ -99,6 +102,11 @@ func (t *T) unchanged(was snapshot) {
 			"xenstore": {was.xenstore, now.xenstore}, "loop device": {was.loops, now.loops},
 			"child process": {was.children, now.children}, "file descriptor": {was.fds, now.fds},
 		} {
+			if what == "file descriptor" && len(lists[1]) == len(lists[0])+childPipe {
+				// The first child makes libxl open a pipe, which the Host keeps. That a
+				// closed Host keeps nothing is a check of its own.
+				continue
+			}
 			differences = append(differences, differ(what, lists[0], lists[1])...)
 		}
 		return len(differences) == 0
@@ -134,7 +142,10 @@ func listXenstore() []string {
 	var keys []string
 	for line := range strings.Lines(string(out)) {
 		key, _, _ := strings.Cut(line, " = ")
-		keys = append(keys, strings.TrimSpace(key))
+		// libxl makes these two folders for the first domain and keeps them.
+		if key = strings.TrimSpace(key); key != "/libxl" && key != "/vm" {
+			keys = append(keys, key)
+		}
 	}
 	return keys
 }

@@ -183,7 +183,7 @@ func (t *T) until(what string, condition func() bool) {
 func logOf(err error) string {
 	var b strings.Builder
 	if e := asError(err); e != nil {
-		for _, l := range e.Log {
+		for _, l := range e.Log[:min(len(e.Log), 10)] {
 			fmt.Fprintf(&b, "\n    libxl: %s", l)
 		}
 	}

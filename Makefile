@@ -1,0 +1,67 @@
+# Everything that one does with xenlight. "make help" lists it.
+
+SUITES ?= bookworm trixie
+XENBOX  = bin/xenbox
+
+export PATH := $(CURDIR)/bin/toolchain/bin:$(PATH)
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+help: ## this text
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: demo-setup build ## boot a Xen host in QEMU and let a Go program create a guest there
+	$(XENBOX) run -- bin/firstguest
+
+test: setup build lint generated unit library host ## everything; a new machine needs some 20 minutes
+	@echo "make test: every part has passed"
+
+build: ## compile the programs to bin/, and everything for amd64 and arm64
+	@mkdir -p bin
+	go build -trimpath -o bin/ ./cmd/... ./examples/...
+	GOARCH=amd64 go build ./...
+	GOARCH=arm64 go build ./...
+
+generate: ## write all generated files anew from idl/
+	go run ./cmd/xlidl generate
+
+generated: ## fail if a generated file is not as "make generate" would write it
+	go run ./cmd/xlidl generate -check
+	go mod tidy -diff
+
+lint: ## gofmt, go vet, staticcheck; golangci-lint too if it is installed
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed, run gofmt -w:"; gofmt -l .; exit 1; }
+	go vet ./...
+	GOARCH=arm64 go vet ./...
+	GOOS=darwin go vet ./libxl ./internal/idl ./internal/abi
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: not run"; fi
+
+unit: ## tests that need neither a Xen library nor QEMU
+	XENLIGHT_LIBRARY=none go test ./...
+
+library: setup ## tests against the installed libxenlight, with the race detector too
+	XENLIGHT_TEST_LIBRARY=1 go test -count=1 ./internal/capi
+	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race ./internal/capi ./internal/abi ./internal/loop
+
+host: $(SUITES:%=host-%) ## xltest, the examples and the library tests on real Xen, for each of SUITES
+
+host-%: build
+	XENLIGHT_TEST_LIBRARY=1 go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -suite $* --' ./internal/capi
+	$(XENBOX) run -suite $* -- bin/firstguest
+	$(XENBOX) run -suite $* -- bin/xltest
+
+bench: setup ## benchmarks
+	go test -run '^$$' -bench . ./...
+
+setup: ## install what building and testing need (apt-get, sudo when not root)
+	@scripts/setup test
+
+demo-setup:
+	@scripts/setup demo
+
+clean: ## remove what was built; the images stay in the user's cache folder
+	rm -rf bin
+
+.PHONY: help demo test build generate generated lint unit library host bench setup demo-setup clean
