@@ -85,7 +85,7 @@ func watchConsole(ctx context.Context, name string, onStage func(string)) error 
 				case <-ctx.Done():
 				case <-time.After(time.Second):
 				}
-				return dead
+				return withReason(dead, name)
 			}
 		}
 		if n > 0 && err == nil {
@@ -100,6 +100,22 @@ func watchConsole(ctx context.Context, name string, onStage func(string)) error 
 		case <-t.C:
 		}
 	}
+}
+
+// withReason adds the line after the hypervisor's "Panic on CPU", which says why.
+func withReason(dead error, name string) error {
+	p, ok := dead.(*PanicError)
+	data, err := os.ReadFile(name)
+	if !ok || !p.Hypervisor || err != nil {
+		return dead
+	}
+	_, after, _ := strings.Cut(string(data), p.Line)
+	for line := range strings.Lines(strings.TrimLeft(after, "\r\n")) {
+		if reason := strings.Trim(strings.TrimPrefix(line, "(XEN)"), " *\r\n"); reason != "" {
+			return &PanicError{Hypervisor: true, Line: p.Line + " " + reason}
+		}
+	}
+	return dead
 }
 
 // consoleTail is the end of a console log, for people.

@@ -86,3 +86,16 @@ func TestConsoleTailIsItsEnd(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestHypervisorPanicComesWithItsReason(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "console")
+	text := "(XEN) ****\r\n(XEN) Panic on CPU 0:\r\n(XEN) Not enough RAM\r\n(XEN) ****\r\n"
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := withReason(scanConsoleLine("(XEN) Panic on CPU 0:\r"), name)
+	var p *PanicError
+	if !errors.As(err, &p) || p.Line != "(XEN) Panic on CPU 0: Not enough RAM" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -20,6 +20,9 @@ func Main(args []string) int {
 	if len(args) > 0 && args[0] == agentCommand {
 		return agentMain()
 	}
+	if len(args) > 1 && args[0] == guardCommand {
+		return guardMain(args[1:])
+	}
 	o, err := parseArgs(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "xenbox: %v\nTry: xenbox -h\n", err)

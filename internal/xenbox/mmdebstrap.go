@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // discard lists what no dom0 of ours needs. It is removed before mmdebstrap
@@ -94,7 +93,11 @@ func bootstrap(ctx context.Context, t target, mmdebstrap string, p *progress, us
 	args = append(args, aptProxyOptions(ctx)...)
 	args = append(args, t.Suite, "-")
 
-	cmd := exec.Command(mmdebstrap, args...)
+	cmd, end, err := guarded(mmdebstrap, args...)
+	if err != nil {
+		return err
+	}
+	defer end()
 	cmd.Dir = "/" // a folder that the mapped root can enter
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -104,11 +107,11 @@ func bootstrap(ctx context.Context, t target, mmdebstrap string, p *progress, us
 	if err != nil {
 		return err
 	}
-	proc, err := startProcess(cmd)
-	if err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
 		return &BuildError{Step: "starting mmdebstrap", Err: err}
 	}
-	stop := context.AfterFunc(ctx, func() { proc.stop(syscall.SIGTERM, 10*time.Second) })
+	stop := context.AfterFunc(ctx, end)
 	defer stop()
 
 	tail := &tailBuffer{max: 4096}
@@ -119,11 +122,11 @@ func bootstrap(ctx context.Context, t target, mmdebstrap string, p *progress, us
 	}()
 	useErr := use(bufio.NewReaderSize(stdout, 1<<20))
 	if useErr != nil {
-		proc.stop(syscall.SIGTERM, 10*time.Second)
+		end()
 	}
 	io.Copy(io.Discard, stdout)
 	<-logged
-	err = proc.wait()
+	err = cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

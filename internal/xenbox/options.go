@@ -28,6 +28,7 @@ type options struct {
 	dom0    int // MB of dom0
 	timeout time.Duration
 	boot    time.Duration
+	xenArgs string // more arguments of the hypervisor
 	console string // where to keep the console
 
 	dir     string   // working folder in dom0
@@ -129,6 +130,7 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
 	fs.IntVar(&o.dom0, "dom0-memory", 1024, "memory of dom0 in `MB`")
 	fs.DurationVar(&o.timeout, "timeout", 0, "end the program after this `time`; 0 is never (a test binary: its -test.timeout and two minutes)")
 	fs.DurationVar(&o.boot, "boot-timeout", 5*time.Minute, "give up on a machine that is not up after this `time`")
+	fs.StringVar(&o.xenArgs, "xen-args", "", "more `arguments` for the hypervisor's command line")
 	fs.StringVar(&o.console, "console", "", "keep the console of Xen and dom0 in this `file`")
 	fs.StringVar(&o.dir, "dir", "", "working `folder` in dom0; default is the name of the current one")
 	fs.BoolVar(&o.inDom0, "guest-program", false, "PROGRAM is one of dom0's even if it exists here")

@@ -18,6 +18,7 @@ type machineSpec struct {
 	cpus    int
 	memory  int // MB
 	dom0    int // MB
+	xenArgs string
 	payload string
 	console string
 	port    int // QEMU's file descriptor of the port's socket
@@ -34,8 +35,9 @@ func qemuName(arch string) string {
 // xenArgs are the hypervisor's own. Scrubbing memory and the defences against
 // speculation cost time and protect nothing in a throw-away machine.
 func xenArgs(s machineSpec) string {
-	return fmt.Sprintf("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=%dM,max:%dM dom0_max_vcpus=%d "+
+	args := fmt.Sprintf("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=%dM,max:%dM dom0_max_vcpus=%d "+
 		"bootscrub=0 spec-ctrl=no xpti=0 cpuidle=0 cpufreq=none watchdog=0", s.dom0, s.dom0, s.cpus)
+	return strings.TrimSpace(args + " " + s.xenArgs)
 }
 
 // kernelArgs are dom0's kernel's. They contain no comma: -initrd splits there.

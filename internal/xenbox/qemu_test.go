@@ -1,0 +1,131 @@
+//go:build linux
+
+package xenbox
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// needQEMU skips a test that boots real machines unless XENBOX_TEST=1, and
+// returns a xenbox to run.
+func needQEMU(t *testing.T) string {
+	if os.Getenv("XENBOX_TEST") != "1" {
+		t.Skip("boots Xen in QEMU, and builds the image if need be: set XENBOX_TEST=1 to run it")
+	}
+	bin := filepath.Join(t.TempDir(), "xenbox")
+	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/xenbox").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+func TestProgramsInDom0(t *testing.T) {
+	bin := needQEMU(t)
+	for _, suite := range []string{"bookworm", "trixie"} {
+		t.Run(suite, func(t *testing.T) {
+			dir := t.TempDir()
+			var out, errs bytes.Buffer
+			cmd := exec.Command(bin, "run", "-suite", suite, "-timeout", "2m", "-fetch", "result", "--",
+				"sh", "-c", "cat; echo err >&2; cat /sys/hypervisor/version/minor; echo fetched > result; exit 7")
+			cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, strings.NewReader("in\n"), &out, &errs
+			cmd.Run()
+			tg, err := findTarget(suite, "amd64")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, minor, _ := strings.Cut(tg.Xen, ".")
+			if code := cmd.ProcessState.ExitCode(); code != 7 || out.String() != "in\n"+minor+"\n" || !strings.Contains(errs.String(), "err\n") {
+				t.Errorf("status %d, stdout %q, stderr %s", code, out.String(), errs.String())
+			}
+			if data, err := os.ReadFile(filepath.Join(dir, "result")); err != nil || string(data) != "fetched\n" {
+				t.Errorf("fetched %q, %v", data, err)
+			}
+		})
+	}
+}
+
+func TestDeadMachinesAreToldApart(t *testing.T) {
+	bin := needQEMU(t)
+	tests := []struct {
+		name   string
+		args   []string
+		status int
+		says   string
+	}{
+		{"dom0 panics", []string{"--", "sh", "-c", "echo c >/proc/sysrq-trigger; sleep 60"}, ExitFailure, "dom0's kernel panicked"},
+		{"hypervisor panics", []string{"-xen-args", "dom0_mem=4M,max:4M", "--", "true"}, ExitFailure, "hypervisor panicked"},
+		{"power off from inside", []string{"--", "sh", "-c", "busybox poweroff -f; sleep 60"}, ExitFailure, "QEMU ended early"},
+		{"program hangs", []string{"-timeout", "1s", "--", "sleep", "1000"}, ExitFailure, "did not end within 1s"},
+		{"boot hangs", []string{"-boot-timeout", "1s", "--", "true"}, ExitFailure, "did not come up within 1s"},
+		{"no such program", []string{"--", "nosuchprogram"}, ExitNotFound, "not found"},
+		{"killed program", []string{"--", "sh", "-c", "kill -9 $$"}, exitSignal + 9, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cmd := exec.Command(bin, append([]string{"run"}, test.args...)...)
+			out, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != test.status || !strings.Contains(string(out), test.says) {
+				t.Errorf("status %d instead of %d, or it does not say %q:\n%s", code, test.status, test.says, out)
+			}
+		})
+	}
+}
+
+func TestKilledXenboxLeavesNoQEMU(t *testing.T) {
+	bin := needQEMU(t)
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			tmp := t.TempDir()
+			cmd := exec.Command(bin, "run", "--", "sleep", "1000")
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			console := waitFor(t, func() string {
+				found, _ := filepath.Glob(filepath.Join(tmp, tempPattern+"*", "console"))
+				return strings.Join(found, "")
+			})
+			waitFor(t, func() string { data, _ := os.ReadFile(console); return string(data) })
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			waitFor(t, func() string {
+				if qemuUses(console) {
+					return ""
+				}
+				return "gone"
+			})
+		})
+	}
+}
+
+// waitFor polls until get returns something.
+func waitFor(t *testing.T, get func() string) string {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if s := get(); s != "" {
+			return s
+		}
+	}
+	t.Fatal("waited in vain")
+	return ""
+}
+
+// qemuUses tells whether a process has the file's name on its command line.
+func qemuUses(file string) bool {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, l := range lines {
+		if data, err := os.ReadFile(l); err == nil && bytes.Contains(data, []byte(file)) {
+			return true
+		}
+	}
+	return false
+}
