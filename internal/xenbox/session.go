@@ -42,6 +42,7 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, endSignals...)
 	defer signal.Stop(signals)
+	signal.Ignore(syscall.SIGPIPE) // a closed stdout must not keep us from tidying up
 
 	j, sends, fetches, err := planJob(o)
 	if err != nil {
@@ -169,6 +170,9 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return &HangError{"dom0 did not answer", silenceLimit, "dom0 or the hypervisor hangs; see the console"}
 			}
+			if ie := (*InterruptError)(nil); errors.As(err, &ie) {
+				return ie
+			}
 			return s.gone(dead, err)
 		case <-s.m.qemu.done:
 			return s.gone(dead, nil)
@@ -249,7 +253,9 @@ func (s *session) frames(fetch io.Writer) error {
 			running = true
 			close(s.started)
 		case frameStdout:
-			os.Stdout.Write(data) // a closed stdout is the program's business as little as ours
+			if _, err := os.Stdout.Write(data); err != nil {
+				return &InterruptError{int(syscall.SIGPIPE)} // nobody listens any more
+			}
 		case frameStderr:
 			os.Stderr.Write(data)
 		case frameMessage:
