@@ -2,7 +2,6 @@ package xenlight
 
 import (
 	"context"
-	"errors"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -11,45 +10,52 @@ import (
 // subject says what a call is about, for its errors.
 type subject struct {
 	op    string
-	domid libxl.Domid // libxl.InvalidDomid if none
-	name  string
+	name  string       // of a domain that has no number yet
+	domid *libxl.Domid // nil if it is about no domain
 }
 
-func about(op string) subject                      { return subject{op: op, domid: libxl.InvalidDomid} }
-func aboutDomain(op string, d libxl.Domid) subject { return subject{op: op, domid: d} }
+func about(op string) subject                      { return subject{op: op} }
+func aboutDomain(op string, d libxl.Domid) subject { return subject{op: op, domid: &d} }
 
-func (s subject) error() *Error {
-	e := &Error{Op: s.op, Name: s.name}
-	if s.domid != libxl.InvalidDomid {
-		e.Domid = &s.domid
-	}
-	return e
-}
-
-// because is the error of a call that libxl was never asked.
+// because is the error of a call for a reason of our own.
 func (s subject) because(err error) error {
-	e := s.error()
-	e.Err = err
-	return e
+	return &Error{Op: s.op, Name: s.name, Domid: s.domid, Err: err}
 }
 
-// failed is the error of a call that libxl has answered with rc.
+// failed is the error of a call to which libxl has answered rc.
 func (h *Host) failed(s subject, mark uint64, rc int32, reason error) error {
-	e := s.error()
-	e.Code, e.Err = libxl.Error(rc), reason
-	e.Log = logLines(h.loop.Explain(mark, e.Domid))
-	return e
+	return &Error{Op: s.op, Name: s.name, Domid: s.domid, Code: libxl.Error(rc), Err: reason,
+		Log: logLines(h.loop.Explain(mark, s.domid))}
+}
+
+// firstReservedDomid is Xen's DOMID_FIRST_RESERVED. The hypervisor's numbers have
+// 16 bits, and libxl would cut a larger one to another domain's.
+const firstReservedDomid = 0x7ff0
+
+// enter must succeed before libxl is called; h.loop.Leave follows it.
+func (h *Host) enter(s subject) error {
+	if s.domid != nil && *s.domid >= firstReservedDomid {
+		return s.because(&FieldError{Path: "domid", Problem: "no domain has this number"})
+	}
+	if err := h.loop.Enter(); err != nil {
+		return s.because(err)
+	}
+	return nil
 }
 
 // call makes a call that answers at once. A negative result is libxl's code;
 // others are for f to keep.
 func (h *Host) call(s subject, f func(capi.Ctx) int32) error {
-	if err := h.loop.Enter(); err != nil {
-		return s.because(err)
+	if err := h.enter(s); err != nil {
+		return err
 	}
 	defer h.loop.Leave()
 	mark := h.loop.Mark()
-	if rc := h.loop.Call(f); rc < 0 {
+	rc, err := h.loop.Call(h.loop.Life(), f)
+	if err != nil {
+		return s.because(err)
+	}
+	if rc < 0 {
 		return h.failed(s, mark, rc, nil)
 	}
 	return nil
@@ -57,19 +63,17 @@ func (h *Host) call(s subject, f func(capi.Ctx) int32) error {
 
 // operate runs an operation to its end.
 func (h *Host) operate(ctx context.Context, s subject, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
-	if err := h.loop.Enter(); err != nil {
-		return s.because(err)
+	if err := h.enter(s); err != nil {
+		return err
 	}
 	defer h.loop.Leave()
-	if err := ctx.Err(); err != nil {
-		return s.because(err)
-	}
+	ctx, release := h.loop.Bind(ctx)
+	defer release()
 	mark := h.loop.Mark()
-	rc, err := h.loop.Run(ctx, start)
-	if rc == 0 && err == nil {
-		return nil
+	if out := h.loop.Run(ctx, start); out.Code != 0 || out.Err != nil {
+		return h.failed(s, mark, out.Code, out.Err)
 	}
-	return h.failed(s, mark, rc, err)
+	return nil
 }
 
 // operateDomain runs an operation that needs to know the domain only.
@@ -108,11 +112,14 @@ func get[T any](h *Host, s subject, f func(capi.Ctx, capi.Ptr) int32) (x T, err 
 
 // list makes a call that returns an array, which free takes back.
 func list[T any](h *Host, s subject, f func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) (xs []T, err error) {
-	var n int32
+	n := int32(-1)
 	var decode error
 	err = h.call(s, func(c capi.Ctx) int32 {
 		p := f(c, &n)
-		if p == nil {
+		switch {
+		case p == nil && n == 0:
+			return 0
+		case p == nil:
 			return int32(libxl.ErrorFail)
 		}
 		defer free(p, n)
@@ -133,7 +140,3 @@ func (h *Host) text(s subject, f func(capi.Ctx, *capi.Ptr) int32) (string, error
 	}
 	return h.lib.TakeString(p), nil
 }
-
-// lost reports whether libxl may still use the memory of an operation that has
-// ended with err. Such memory is never freed.
-func lost(err error) bool { return errors.Is(err, ErrBroken) }

@@ -2,7 +2,10 @@ package xenlight
 
 import (
 	"context"
+	"errors"
+	"math"
 
+	"github.com/go-xenlight/xenlight/internal/abi"
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -14,9 +17,11 @@ type createOptions struct {
 	console func(libxl.Domid)
 }
 
-// OnConsole has a function called, in a goroutine of its own, as soon as the new
-// domain's primary console exists, that is before its bootloader runs and before
-// DomainCreateNew returns. [Host.PrimaryConsoleGetTty] then names it.
+// OnConsole has a function called, in a goroutine of its own, when the new
+// domain's primary console exists: before its bootloader runs, if it has one, and
+// else near the end of the creation. [Host.PrimaryConsoleGetTty] then names it.
+// A guest with a bootloader has it called twice: the second time the console is
+// the guest's own.
 func OnConsole(f func(libxl.Domid)) CreateOption {
 	return func(o *createOptions) { o.console = f }
 }
@@ -26,7 +31,8 @@ func OnConsole(f func(libxl.Domid)) CreateOption {
 //
 // What libxl has filled in (defaults, device numbers) is copied back to cfg when
 // the domain exists; a CPUID policy stays as it is. After an error cfg is as
-// before and no domain is left behind.
+// before and there is no domain: what an aborted creation leaves half-made is
+// destroyed, and if that fails too the error says so and has the number.
 //
 // The errors are a *FieldError for what this release cannot be told, and
 // otherwise libxl's codes: libxl.ErrorInval for a configuration that contradicts
@@ -58,27 +64,61 @@ func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opt
 		config.Free()
 		return libxl.InvalidDomid, s.because(err)
 	}
+	release := func() {
+		config.Free()
+		domid.Free()
+	}
+	if err := h.enter(s); err != nil {
+		release()
+		return libxl.InvalidDomid, err
+	}
+	defer h.loop.Leave()
 	var progress *capi.AsyncprogressHow
 	if o.console != nil {
 		id := h.loop.Handle(func(ev *libxl.Event) { go o.console(ev.Domid) })
 		defer h.loop.Forget(id)
 		progress = &capi.AsyncprogressHow{ForEvent: id}
 	}
-	err = h.operate(ctx, s, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+	ctx, unbind := h.loop.Bind(ctx)
+	defer unbind()
+	mark := h.loop.Mark()
+	out := h.loop.Run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainCreateNew(c, config.Ptr(), domid.Addr(), how, progress)
 	})
-	if lost(err) {
+	if out.Lost {
+		return libxl.InvalidDomid, s.because(out.Err)
+	}
+	defer release()
+	d := libxl.Domid(domid.Get())
+	if d != libxl.InvalidDomid {
+		s.domid = &d
+	}
+	switch {
+	case out.Code != 0 || out.Err != nil:
+		err := h.failed(s, mark, out.Code, out.Err)
+		if s.domid != nil && libxl.Error(out.Code) == libxl.ErrorAborted {
+			err = errors.Join(err, h.discard(d))
+		}
 		return libxl.InvalidDomid, err
+	default:
+		if err := config.Get(cfg); err != nil {
+			return d, s.because(err)
+		}
+		return d, nil
 	}
-	defer config.Free()
-	defer domid.Free()
-	if err != nil {
-		return libxl.InvalidDomid, err
+}
+
+// discard destroys what an aborted creation has left, even if the Host is about
+// to be closed. The caller has entered the loop.
+func (h *Host) discard(domid libxl.Domid) error {
+	mark := h.loop.Mark()
+	out := h.loop.Run(context.Background(), func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		return h.lib.DomainDestroy(c, uint32(domid), how)
+	})
+	if out.Code == 0 && out.Err == nil || libxl.Error(out.Code) == libxl.ErrorDomainNotfound {
+		return nil
 	}
-	if err := config.Get(cfg); err != nil {
-		return libxl.Domid(domid.Get()), aboutDomain(s.op, libxl.Domid(domid.Get())).because(err)
-	}
-	return libxl.Domid(domid.Get()), nil
+	return h.failed(aboutDomain("DomainDestroy", domid), mark, out.Code, out.Err)
 }
 
 // checkCreate refuses what libxl would answer with an assertion or a riddle.
@@ -130,7 +170,8 @@ func (h *Host) DomainReboot(ctx context.Context, domid libxl.Domid) error {
 }
 
 // DomainDestroy ends the domain at once and removes its devices, its xenstore
-// entries and its device model. As long as another process maps memory of the
+// entries and its device model. If it is aborted, part of that may remain: call it
+// again. As long as another process maps memory of the
 // domain, [Host.DomainInfo] and [Host.ListDomain] go on to show it, as dying. It
 // calls libxl_domain_destroy.
 func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
@@ -165,15 +206,16 @@ func (h *Host) ListVcpu(domid libxl.Domid) ([]libxl.Vcpuinfo, error) {
 // program SIGHUP when the domain ends. It calls libxl_console_get_tty.
 func (h *Host) ConsoleGetTty(domid libxl.Domid, number int, kind libxl.ConsoleType) (string, error) {
 	s := aboutDomain("ConsoleGetTty", domid)
-	if number < 0 || number > maxConsole {
-		return "", s.because(&FieldError{Path: "number", Problem: "a console's number is from 0 to 255"})
+	if err := h.lib.Codec.CheckEnum(abi.EnumConsoleType, int32(kind)); err != nil {
+		return "", s.because(err)
+	}
+	if number < 0 || number > math.MaxInt32 {
+		return "", s.because(&FieldError{Path: "number", Problem: "not the number of a console"})
 	}
 	return h.text(s, func(c capi.Ctx, p *capi.Ptr) int32 {
 		return h.lib.ConsoleGetTty(c, uint32(domid), int32(number), int32(kind), p)
 	})
 }
-
-const maxConsole = 255
 
 // PrimaryConsoleGetTty is the path in dom0 of the terminal of the domain's
 // primary console: the PV console, or the emulated serial port of an HVM guest

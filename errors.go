@@ -29,8 +29,8 @@ var (
 	// that Close has aborted.
 	ErrClosed = loop.ErrClosed
 	// ErrBroken is the error of every call on a Host after libxl has reported that
-	// it can no longer tell what happens, as when xenstored has died. Close the
-	// Host and open another one.
+	// it can no longer tell what happens on the host. Close the Host and open
+	// another one.
 	ErrBroken = loop.ErrBroken
 	// ErrUnsupported is what errors wrap that come from a field, a value or a
 	// function which the loaded Xen release does not have.
@@ -61,12 +61,12 @@ func (l LogLine) String() string {
 // error, ErrClosed, ErrBroken, or a *FieldError.
 type Error struct {
 	Op    string       // the method: DomainPause
-	Domid *libxl.Domid // the domain that it was called for, if any
-	Name  string       // the domain's name, where it has no number yet
+	Domid *libxl.Domid // the domain that it was about, if any
+	Name  string       // the name of a domain that was to be created
 	Code  libxl.Error  // what libxl has returned; 0 if it was not asked
 	// Log has the warnings and errors that libxl logged meanwhile and that do not
-	// name another domain. With several operations at once on one Host, lines
-	// that name no domain may belong to another one.
+	// name another domain. With several calls at once on one Host, lines that name
+	// no domain may belong to another call, and libxl itself may mix two lines.
 	Log []LogLine
 	Err error // the reason other than libxl's code
 }
@@ -75,10 +75,10 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
 	switch {
-	case e.Domid != nil:
-		fmt.Fprintf(&b, " of domain %d", *e.Domid)
 	case e.Name != "":
 		fmt.Fprintf(&b, " of domain %q", e.Name)
+	case e.Domid != nil:
+		fmt.Fprintf(&b, " of domain %d", *e.Domid)
 	}
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %v", e.Err)

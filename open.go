@@ -43,7 +43,11 @@ type options struct {
 // has enabled when the Host is opened. Without it nothing is logged; errors
 // carry the lines that explain them all the same.
 func WithLogger(l *slog.Logger) Option {
-	return func(o *options) { o.logger = l }
+	return func(o *options) {
+		if l != nil {
+			o.logger = l
+		}
+	}
 }
 
 // WithLibrary names the file of the libxenlight to use. The release is read from
@@ -58,7 +62,9 @@ func WithLibrary(path string) Option {
 // The errors wrap ErrNoXen, ErrPermission, ErrUnknownRelease or ErrNoLibrary and
 // say what to do; an *Error says why libxl itself could not start.
 //
-// A process can load one libxenlight: all its Hosts use the same file.
+// A process can load one libxenlight: all its Hosts use the same file. libxl's
+// children are reaped when SIGCHLD arrives: a program that opens a Host must not
+// ignore or reset that signal, nor wait for children that are not its own.
 func Open(opts ...Option) (*Host, error) {
 	o := options{
 		library: os.Getenv("XENLIGHT_LIBRARY"),
@@ -115,5 +121,6 @@ func (h *Host) Calls() map[string]uint64 { return h.lib.Calls() }
 
 // Close aborts the operations that run, waits for them, and frees what the Host
 // holds. Calls after it return ErrClosed; further Closes wait for the first and
-// return what it did.
+// return what it did. A Host that is broken cannot be freed safely: Close then
+// returns ErrBroken and leaves its memory and descriptors as they are.
 func (h *Host) Close() error { return h.loop.Close() }

@@ -30,10 +30,11 @@ func (c *Codec) check(s *Struct, v unsafe.Pointer) *FieldError {
 				err = c.needs(f.Since, "the field")
 			}
 		case f.Kind == KindUnion:
-			err = c.checkUnion(f.Union, p, v)
-			if err != nil && err.Path == f.Union.KeyGo {
-				return err
+			key := *(*int32)(unsafe.Add(v, f.Union.KeyOff))
+			if err := c.checkKey(f.Union, p, key); err != nil {
+				return err.at(f.Union.KeyGo)
 			}
+			err = c.checkUnion(f.Union, p, key)
 		default:
 			err = c.checkValue(f, p)
 		}
@@ -89,6 +90,14 @@ func (c *Codec) checkValue(f *Field, p unsafe.Pointer) *FieldError {
 	return nil
 }
 
+// CheckEnum checks a value of an enumeration that stands alone.
+func (c *Codec) CheckEnum(e *Enum, v int32) error {
+	if err := c.checkEnum(e, v); err != nil {
+		return err
+	}
+	return nil
+}
+
 func index(i int) string { return fmt.Sprintf("[%d]", i) }
 
 func checkString(s string) *FieldError {
@@ -131,21 +140,21 @@ func (c *Codec) checkArray(a *Array, p unsafe.Pointer) *FieldError {
 	return nil
 }
 
-// checkUnion checks the union whose interface value is at p and whose key lies
-// in the struct at s. The value decides which member it is; the key may say the
-// same or be unset.
-func (c *Codec) checkUnion(u *Union, p, s unsafe.Pointer) *FieldError {
-	key := *(*int32)(unsafe.Add(s, u.KeyOff))
+// checkKey checks the key of a union without a value, whose interface is at p.
+func (c *Codec) checkKey(u *Union, p unsafe.Pointer, key int32) *FieldError {
+	if i, _ := u.Get(p); i >= 0 || key == u.KeyInit {
+		return nil
+	}
+	return c.checkEnum(u.KeyEnum, key)
+}
+
+// checkUnion checks the union whose interface value is at p. The value decides
+// which member it is; the key may say the same or be unset.
+func (c *Codec) checkUnion(u *Union, p unsafe.Pointer, key int32) *FieldError {
 	i, value := u.Get(p)
 	if i < 0 {
-		if key == u.KeyInit {
-			return nil
-		}
-		if err := c.checkEnum(u.KeyEnum, key); err != nil {
-			return err.at(u.KeyGo)
-		}
 		for _, v := range u.Variants {
-			if v.Value == key && v.Struct != nil {
+			if v.Value == key && v.Struct != nil && key != u.KeyInit {
 				return problem("nil, but %s is %q: want a *%s", u.KeyGo, v.Name, v.Go)
 			}
 		}

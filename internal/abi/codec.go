@@ -69,7 +69,7 @@ func (c *Codec) Encode(mem Memory, s *Struct, dst, src unsafe.Pointer) error {
 			err = c.encodeValue(mem, f, d, v)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Go, err)
+			return under(f.Go, err)
 		}
 	}
 	return nil
@@ -117,9 +117,9 @@ func (c *Codec) encodeValue(mem Memory, f *Field, d, v unsafe.Pointer) error {
 	case KindKeyValueList:
 		return storeStrings(mem, d, pairs(*(*map[string]string)(v)))
 	case KindCpuidPolicy:
-		for _, policy := range *(*[]string)(v) {
+		for i, policy := range *(*[]string)(v) {
 			if err := mem.CPUID(d, policy); err != nil {
-				return err
+				return &FieldError{Path: index(i), Problem: err.Error()}
 			}
 		}
 	default:
@@ -148,7 +148,7 @@ func (c *Codec) encodeArray(mem Memory, f *Field, m *Member, d, length, v unsafe
 	*(*int32)(length) = int32(n)
 	for i := range n {
 		if err := c.encodeValue(mem, elem, unsafe.Add(p, i*int(m.Size)), unsafe.Add(first, i*int(f.Array.Size))); err != nil {
-			return fmt.Errorf("[%d]: %w", i, err)
+			return under(index(i), err)
 		}
 	}
 	return nil
@@ -197,7 +197,7 @@ func (c *Codec) Decode(s *Struct, dst, src unsafe.Pointer) error {
 			err = c.decodeValue(f, d, p)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Go, err)
+			return under(f.Go, err)
 		}
 	}
 	return nil
@@ -255,7 +255,7 @@ func (c *Codec) decodeArray(f *Field, m *Member, d unsafe.Pointer, n int32, p un
 	first := f.Array.Make(d, int(n))
 	for i := range int(n) {
 		if err := c.decodeValue(&f.Array.Elem, unsafe.Add(first, i*int(f.Array.Size)), unsafe.Add(p, i*int(m.Size))); err != nil {
-			return fmt.Errorf("[%d]: %w", i, err)
+			return under(index(i), err)
 		}
 	}
 	return nil

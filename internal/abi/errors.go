@@ -49,3 +49,11 @@ func (e *FieldError) at(name string) *FieldError {
 	}
 	return e
 }
+
+// under puts a field's name before the path of an error of any kind.
+func under(name string, err error) error {
+	if e, ok := err.(*FieldError); ok {
+		return e.at(name)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}

@@ -90,8 +90,9 @@ func (l *Lib) OpenContext(lg Logger, disaster func(string)) (ctx Ctx, release fu
 	l.ChildprocSetmode(ctx, l.hooks, nil)
 	l.EventRegisterCallbacks(ctx, l.eventHooks, p)
 	return ctx, func() {
-		l.CtxFree(ctx)
+		// In this order: once freed, the address may be another context's.
 		disasters.Delete(uintptr(p))
+		l.CtxFree(ctx)
 	}, 0
 }
 

@@ -3,6 +3,7 @@ package capi
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -32,46 +33,45 @@ type Lib struct {
 // none.
 type structSyms struct{ init, dispose, initUnion uintptr }
 
+// loaded is the one library that the process has opened, usable or not.
 var loaded struct {
 	sync.Mutex
-	lib *Lib
+	path string
+	lib  *Lib
+	err  error
 }
 
 // Load opens the libxenlight at path. A process can have one only: a second
 // Load must name the same file. The errors wrap ErrNoLibrary or
 // ErrUnknownRelease.
 func Load(path string) (*Lib, error) {
-	path, err := filepath.EvalSymlinks(path)
+	// The loader would look elsewhere for a name without a slash.
+	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
 	}
 	loaded.Lock()
 	defer loaded.Unlock()
-	if l := loaded.lib; l != nil {
-		if l.Path != path {
-			return nil, fmt.Errorf("%w: this process has loaded %s and cannot load %s too", ErrNoLibrary, l.Path, path)
-		}
-		return l, nil
+	switch loaded.path {
+	case path:
+		return loaded.lib, loaded.err
+	case "":
+	default:
+		return nil, fmt.Errorf("%w: this process has loaded %s and cannot load %s too", ErrNoLibrary, loaded.path, path)
 	}
-	l, err := load(path)
-	if err != nil {
-		return nil, err
-	}
-	loaded.lib = l
-	return l, nil
-}
-
-func load(path string) (*Lib, error) {
 	release, err := ReleaseOf(path)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lib{Path: path, Release: release}
-	arch, err := abi.ParseArch(goarch)
+	arch, err := abi.ParseArch(runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}
-	if l.Codec, err = abi.NewCodec(release, arch); err != nil {
+	codec, err := abi.NewCodec(release, arch)
+	if err != nil {
 		return nil, err
 	}
 	if err := checkSymbols(path); err != nil {
@@ -81,15 +81,26 @@ func load(path string) (*Lib, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
 	}
-	r := resolver{handle: handle, path: path}
+	loaded.path = path
+	l := &Lib{Path: path, Release: release, Codec: codec}
+	if loaded.err = l.bind(handle); loaded.err == nil {
+		loaded.lib = l
+	}
+	return loaded.lib, loaded.err
+}
+
+// bind looks up all functions, and makes sure that the library is what its
+// release says.
+func (l *Lib) bind(handle uintptr) error {
+	r := resolver{handle: handle, path: l.Path}
 	for i, f := range fnTable {
-		if f.since <= release {
+		if f.since <= l.Release {
 			l.fn[i] = r.symbol(f.name)
 		}
 	}
 	l.structs = make([]structSyms, len(abi.Structs))
 	for id, f := range structFns {
-		if f.init == "" || f.since > release {
+		if f.init == "" || f.since > l.Release {
 			continue
 		}
 		s := &l.structs[id]
@@ -104,9 +115,12 @@ func load(path string) (*Lib, error) {
 	l.calloc, l.free = r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
-	return l, l.makeHooks()
+	if err := l.probe(l.Codec); err != nil {
+		return err
+	}
+	return l.makeHooks()
 }
 
 // resolver looks symbols up and keeps the first failure.

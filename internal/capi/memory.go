@@ -3,15 +3,12 @@ package capi
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
 
 	"github.com/go-xenlight/xenlight/internal/abi"
 )
-
-const goarch = runtime.GOARCH
 
 // ErrNoMemory says that libc has no memory left.
 var ErrNoMemory = errors.New("out of C memory")
@@ -51,7 +48,7 @@ func (l *Lib) CPUID(p unsafe.Pointer, policy string) error {
 	defer l.Free(s)
 	r, _, _ := purego.SyscallN(l.cpuidParse, uintptr(p), uintptr(s))
 	if int32(r) != 0 {
-		return fmt.Errorf("libxl does not understand the CPUID policy %q (code %d)", policy, int32(r))
+		return fmt.Errorf("libxl does not understand %q (code %d)", policy, int32(r))
 	}
 	return nil
 }
@@ -98,6 +95,9 @@ type Value[T any] struct {
 // New makes a struct with libxl's defaults, for libxl to fill.
 func New[T any](l *Lib) (Value[T], error) {
 	t := abi.Of[T]()
+	if t.Since > l.Release {
+		return Value[T]{}, fmt.Errorf("%s needs Xen %s, this is %s: %w", t.Go, t.Since, l.Release, abi.ErrUnsupported)
+	}
 	p, err := l.Alloc(uintptr(l.Codec.Layout(t).Size))
 	if err != nil {
 		return Value[T]{}, err

@@ -3,9 +3,11 @@ package loop
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,11 +42,14 @@ type logPipe struct {
 	read    *os.File
 	writeFd int
 	out     *slog.Logger
-	readers sync.WaitGroup
+	nonce   string // in the marks, so that no line of libxl's is taken for one
+
+	readDone chan struct{}
 
 	mu      sync.Mutex
 	changed *sync.Cond
 	seq     uint64
+	last    Record
 	recent  []Record // warnings and errors, oldest first
 	queue   []Record
 	dropped int
@@ -63,7 +68,10 @@ func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
 		unix.Close(fds[1])
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	p := &logPipe{read: os.NewFile(uintptr(fds[0]), "libxl log"), writeFd: fds[1], out: out}
+	p := &logPipe{
+		read: os.NewFile(uintptr(fds[0]), "libxl log"), writeFd: fds[1], out: out,
+		nonce: rand.Text(), readDone: make(chan struct{}),
+	}
 	p.changed = sync.NewCond(&p.mu)
 	level := capi.LevelWarn
 	switch ctx := context.Background(); {
@@ -77,17 +85,13 @@ func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
 		p.read.Close()
 		return nil, err
 	}
-	p.readers.Add(2)
 	go p.readLines()
 	go p.deliver()
 	return p, nil
 }
 
-// markLine begins the lines that sync writes, and no line of libxl's.
-const markLine = "\x01mark "
-
 func (p *logPipe) readLines() {
-	defer p.readers.Done()
+	defer close(p.readDone)
 	r := bufio.NewReader(p.read)
 	for {
 		line, err := r.ReadString('\n')
@@ -108,30 +112,33 @@ func (p *logPipe) add(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.changed.Broadcast()
-	if i := strings.Index(line, markLine); i >= 0 {
-		if n, err := strconv.ParseUint(line[i+len(markLine):], 10, 64); err == nil {
+	if line, mark, ok := strings.Cut(line, p.nonce); ok {
+		if n, err := strconv.ParseUint(mark, 10, 64); err == nil {
 			p.passed = max(p.passed, n)
+		}
+		if line == "" {
 			return
 		}
 	}
-	rec := parseLine(line)
-	p.seq++
-	rec.seq = p.seq
-	if rec.Level >= slog.LevelWarn {
-		if len(p.recent) == keepRecords {
-			p.recent = slices.Delete(p.recent, 0, keepRecords/2)
+	for _, rec := range parseLine(line, p.last) {
+		p.last = rec
+		p.seq++
+		rec.seq = p.seq
+		if rec.Level >= slog.LevelWarn {
+			if len(p.recent) == keepRecords {
+				p.recent = slices.Delete(p.recent, 0, keepRecords/2)
+			}
+			p.recent = append(p.recent, rec)
 		}
-		p.recent = append(p.recent, rec)
-	}
-	if len(p.queue) < maxQueue {
-		p.queue = append(p.queue, rec)
-	} else {
-		p.dropped++
+		if len(p.queue) < maxQueue {
+			p.queue = append(p.queue, rec)
+		} else {
+			p.dropped++
+		}
 	}
 }
 
 func (p *logPipe) deliver() {
-	defer p.readers.Done()
 	for {
 		p.mu.Lock()
 		for len(p.queue) == 0 && !p.ended {
@@ -169,7 +176,7 @@ func (p *logPipe) sync() {
 	p.marks++
 	mark := p.marks
 	p.mu.Unlock()
-	if _, err := unix.Write(p.writeFd, fmt.Appendf(nil, "%s%d\n", markLine, mark)); err != nil {
+	if _, err := unix.Write(p.writeFd, fmt.Appendf(nil, "%s%d\n", p.nonce, mark)); err != nil {
 		return
 	}
 	p.mu.Lock()
@@ -198,25 +205,51 @@ func (p *logPipe) since(mark uint64, domid *libxl.Domid) []Record {
 	return out
 }
 
+// close frees what is C's. Lines on their way to the handler still arrive, but
+// nobody waits for them: the handler may be the one who closes.
 func (p *logPipe) close() {
 	p.sync()
 	p.destroy()
 	p.read.Close()
-	p.readers.Wait()
+	<-p.readDone
 }
+
+// message finds the beginning of a message of libxl's stdio logger.
+var message = regexp.MustCompile(`(libxl|libxlu|\bxc|\bxs|\bxl): (debug|verbose|detail|progress|info|notice|warning|error|critical): `)
 
 // parseLine takes a line of libxl's stdio logger apart:
 //
 //	libxl: error: libxl_dom.c:40:libxl__domain_type: Domain 7:unable to get domain type
-func parseLine(line string) Record {
-	rec := Record{Level: slog.LevelInfo, Text: line}
-	component, rest, ok := strings.Cut(line, ": ")
-	level, text, ok2 := strings.Cut(rest, ": ")
-	l, known := levels[level]
-	if !ok || !ok2 || !known {
-		return rec
+//
+// The logger writes a message in several pieces, so that messages of several
+// threads can get mixed on one line: then there is more than one record, and
+// what cannot be read is kept as it is. A line without a beginning goes on with
+// the message of the last one.
+func parseLine(line string, last Record) (records []Record) {
+	at := message.FindAllStringSubmatchIndex(line, -1)
+	if len(at) == 0 || at[0][0] > 0 {
+		end := len(line)
+		if len(at) > 0 {
+			end = at[0][0]
+		}
+		rec := Record{Level: last.Level, Domid: last.Domid, Text: line[:end]}
+		if strings.Contains(rec.Text, "error: ") || strings.Contains(rec.Text, "critical: ") {
+			rec = Record{Level: slog.LevelError, Text: rec.Text}
+		}
+		records = append(records, rec)
 	}
-	rec.Level, rec.Text = l, text
+	for i, m := range at {
+		end := len(line)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		records = append(records, parseMessage(line[m[2]:m[3]], line[m[4]:m[5]], line[m[1]:end]))
+	}
+	return records
+}
+
+func parseMessage(component, level, text string) Record {
+	rec := Record{Level: levels[level], Text: text}
 	if component != "libxl" {
 		rec.Text = component + ": " + text
 	}

@@ -42,23 +42,28 @@ type Loop struct {
 	release func() // frees the context
 	log     *logPipe
 
-	gate       chan struct{}
-	wakeFd     int
-	childDied  atomic.Bool
-	stop       atomic.Bool
-	pumpDone   chan struct{}
-	closeOnce  sync.Once
-	closeErr   error
+	// life is over as soon as Close begins or libxl breaks down; its cause tells
+	// which.
+	life context.Context
+	end  context.CancelCauseFunc
+
+	gate      chan struct{} // one element for each thread inside libxl
+	abortGate chan struct{} // the same for aborts, which must not queue behind what they abort
+	wakeFd    int
+	childDied atomic.Bool
+	stop      atomic.Bool
+	pumpDone  chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+
 	brokenOnce sync.Once
-	broken     chan struct{} // closed when brokenErr is set
+	broken     chan struct{} // closed once brokenErr is set
 	brokenErr  error
 
 	mu       sync.Mutex
-	idle     *sync.Cond // calls and ops are nil
-	closing  bool
+	idle     *sync.Cond // calls is 0
 	calls    int
 	handlers map[uint64]func(*libxl.Event)
-	ops      map[uint64]struct{}
 }
 
 // New makes a context and starts its pump. Lines of libxl's log go to logger.
@@ -68,11 +73,12 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	l := &Loop{
-		lib: lib, wakeFd: wakeFd, gate: make(chan struct{}, maxCalls),
+		lib: lib, wakeFd: wakeFd, gate: make(chan struct{}, maxCalls), abortGate: make(chan struct{}, 1),
 		pumpDone: make(chan struct{}), broken: make(chan struct{}),
-		handlers: map[uint64]func(*libxl.Event){}, ops: map[uint64]struct{}{},
+		handlers: map[uint64]func(*libxl.Event){},
 	}
 	l.idle = sync.NewCond(&l.mu)
+	l.life, l.end = context.WithCancelCause(context.Background())
 	if l.log, err = newLogPipe(lib, logger); err != nil {
 		unix.Close(wakeFd)
 		return nil, err
@@ -98,34 +104,20 @@ type StartError struct {
 func (e *StartError) Error() string { return "cannot make a libxl context: " + e.Code.Error() }
 func (e *StartError) Unwrap() error { return e.Code }
 
-// Call lets f call libxl; the caller has entered the loop.
-func (l *Loop) Call(f func(capi.Ctx) int32) int32 {
-	l.gate <- struct{}{}
-	defer func() { <-l.gate }()
-	return f(l.ctx)
-}
-
 // Enter must succeed before Call and Run; Leave follows them. The context lives
 // at least until then.
 func (l *Loop) Enter() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closing {
-		return ErrClosed
-	}
-	select {
-	case <-l.broken:
-		return l.brokenErr
-	default:
+	if l.life.Err() != nil {
+		return context.Cause(l.life)
 	}
 	l.calls++
 	return nil
 }
 
-// Leave ends what Enter began. It wakes the pump, for the call may have queued
-// an event.
+// Leave ends what Enter began.
 func (l *Loop) Leave() {
-	l.wake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.calls--; l.calls == 0 {
@@ -133,16 +125,53 @@ func (l *Loop) Leave() {
 	}
 }
 
-// Run starts an operation and waits for its end, which is libxl's code; the
-// caller has entered the loop. If ctx is cancelled it aborts the operation and
-// still waits; an operation that ended well all the same has the code 0. With a
-// code that is not 0 comes the reason for the abort, if there was one. Memory
-// that start has given to libxl is free again when Run returns, unless the
-// error is ErrBroken.
-func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) (rc int32, err error) {
-	if err := ctx.Err(); err != nil {
-		return int32(libxl.ErrorAborted), err
+// Life is a context that is over, with ErrClosed or ErrBroken as its cause, as
+// soon as nothing new may begin.
+func (l *Loop) Life() context.Context { return l.life }
+
+// Bind returns a context that is over when ctx or the loop's life is.
+func (l *Loop) Bind(ctx context.Context) (context.Context, func()) {
+	bound, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.life, func() { cancel(context.Cause(l.life)) })
+	return bound, func() {
+		stop()
+		cancel(nil)
 	}
+}
+
+// Call lets f call libxl as soon as there is room, or returns why ctx is over.
+func (l *Loop) Call(ctx context.Context, f func(capi.Ctx) int32) (rc int32, err error) {
+	select {
+	case l.gate <- struct{}{}:
+		defer func() { <-l.gate }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-l.broken:
+		return 0, l.brokenErr
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	// The call may queue an event, of which the pump would not know.
+	defer l.wake()
+	return f(l.ctx), nil
+}
+
+// Outcome is how an operation has ended.
+type Outcome struct {
+	// Code is libxl's; 0 as well if libxl was never asked.
+	Code int32
+	// Err is why the operation was not begun or has been aborted. An operation
+	// that ended well although it was to be aborted has none.
+	Err error
+	// Lost says that libxl has broken down and may use for ever the memory that
+	// the operation was given.
+	Lost bool
+}
+
+// Run starts an operation and waits for its end. If ctx is over before, it
+// aborts the operation and still waits.
+func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) Outcome {
 	done := make(chan int32, 1)
 	id := l.Handle(func(ev *libxl.Event) {
 		if end, ok := ev.TypeUnion.(*libxl.EventTypeUnionOperationComplete); ok {
@@ -151,59 +180,25 @@ func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) i
 	})
 	defer l.Forget(id)
 	how := capi.AsyncopHow{For: id}
-	if rc := l.Call(func(c capi.Ctx) int32 { return start(c, &how) }); rc != 0 {
-		return rc, nil
+	if rc, err := l.Call(ctx, func(c capi.Ctx) int32 { return start(c, &how) }); rc != 0 || err != nil {
+		return Outcome{Code: rc, Err: err}
 	}
-	l.track(id, true)
-	defer l.track(id, false)
-	l.wake()
 	select {
-	case rc = <-done:
-		return rc, l.reason(rc)
+	case rc := <-done:
+		return Outcome{Code: rc}
 	case <-l.broken:
-		return 0, l.brokenErr
+		return Outcome{Err: l.brokenErr, Lost: true}
 	case <-ctx.Done():
 	}
-	l.abort(id)
+	l.abort(&how)
 	select {
-	case rc = <-done:
+	case rc := <-done:
+		if rc == 0 {
+			return Outcome{}
+		}
+		return Outcome{Code: rc, Err: context.Cause(ctx)}
 	case <-l.broken:
-		return 0, l.brokenErr
-	}
-	if rc == 0 {
-		return 0, nil
-	}
-	return rc, ctx.Err()
-}
-
-// reason tells why an operation that nobody has cancelled was aborted.
-func (l *Loop) reason(rc int32) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closing && libxl.Error(rc) == libxl.ErrorAborted {
-		return ErrClosed
-	}
-	return nil
-}
-
-func (l *Loop) abort(id uint64) {
-	how := capi.AsyncopHow{For: id}
-	l.Call(func(c capi.Ctx) int32 { return l.lib.AoAbort(c, &how) })
-	l.wake()
-}
-
-// track keeps the set of the operations that Close must abort.
-func (l *Loop) track(id uint64, running bool) {
-	l.mu.Lock()
-	if running {
-		l.ops[id] = struct{}{}
-	} else {
-		delete(l.ops, id)
-	}
-	late := running && l.closing
-	l.mu.Unlock()
-	if late {
-		l.abort(id)
+		return Outcome{Err: l.brokenErr, Lost: true}
 	}
 }
 
@@ -224,39 +219,37 @@ func (l *Loop) Forget(id uint64) {
 	delete(l.handlers, id)
 }
 
+func (l *Loop) abort(how *capi.AsyncopHow) {
+	l.abortGate <- struct{}{}
+	defer func() { <-l.abortGate }()
+	defer l.wake()
+	l.lib.AoAbort(l.ctx, how)
+}
+
 // breakdown records that libxl has given up. It may run on any thread inside
 // libxl.
 func (l *Loop) breakdown(why string) {
 	l.brokenOnce.Do(func() {
 		l.brokenErr = fmt.Errorf("%w: %s", ErrBroken, why)
 		close(l.broken)
+		l.end(l.brokenErr)
 	})
 }
 
-// Close aborts what runs, waits for it, and frees the context. Only the first
-// call does anything; each waits for that.
+// Close ends the loop's life, so that what runs is aborted, waits for it, and
+// frees the context. Only the first call does anything; each waits for that.
 func (l *Loop) Close() error {
 	l.closeOnce.Do(func() { l.closeErr = l.close() })
 	return l.closeErr
 }
 
 func (l *Loop) close() error {
-	l.mu.Lock()
-	l.closing = true
-	var running []uint64
-	for id := range l.ops {
-		running = append(running, id)
-	}
-	l.mu.Unlock()
-	for _, id := range running {
-		l.abort(id)
-	}
+	l.end(ErrClosed)
 	l.mu.Lock()
 	for l.calls > 0 {
 		l.idle.Wait()
 	}
 	l.mu.Unlock()
-
 	l.stop.Store(true)
 	l.wake()
 	<-l.pumpDone
@@ -273,10 +266,10 @@ func (l *Loop) close() error {
 	return unix.Close(l.wakeFd)
 }
 
-// Mark is a point in the log, for callers that have entered the loop; Explain returns the warnings and errors since then
-// that concern the domain, or no domain in particular. A nil domid stands for
-// all domains.
+// Mark is a point in the log.
 func (l *Loop) Mark() uint64 { return l.log.mark() }
 
-// Explain is described at Mark.
+// Explain returns the warnings and errors that libxl has logged since a mark and
+// that concern the domain, or none in particular; of all domains if domid is
+// nil. The caller has entered the loop.
 func (l *Loop) Explain(mark uint64, domid *libxl.Domid) []Record { return l.log.since(mark, domid) }

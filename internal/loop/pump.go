@@ -15,11 +15,14 @@ import (
 func (l *Loop) pump() {
 	defer close(l.pumpDone)
 	fds := make([]unix.PollFd, 8)
-	for !l.stop.Load() {
+	for !l.stop.Load() && !l.isBroken() {
 		if l.childDied.Swap(false) {
 			l.lib.ChildprocSigchldOccurred(l.ctx)
 		}
 		l.dispatch()
+		if l.isBroken() {
+			return
+		}
 		n, timeout, rc := l.lib.Beforepoll(l.ctx, fds[1:])
 		if n > len(fds)-1 {
 			fds = make([]unix.PollFd, 2*n+1)
@@ -45,6 +48,17 @@ func (l *Loop) pump() {
 	}
 }
 
+// isBroken: libxl reports what no longer works again and again, and nobody can
+// use what else it may say.
+func (l *Loop) isBroken() bool {
+	select {
+	case <-l.broken:
+		return true
+	default:
+		return false
+	}
+}
+
 // wake makes the pump look around.
 func (l *Loop) wake() {
 	var one [8]byte
@@ -56,7 +70,12 @@ func (l *Loop) wake() {
 func (l *Loop) dispatch() {
 	for {
 		var p unsafe.Pointer
-		if rc := l.lib.EventCheck(l.ctx, &p, eventMaskAll, nil, nil); rc != 0 {
+		switch rc := libxl.Error(l.lib.EventCheck(l.ctx, &p, eventMaskAll, nil, nil)); rc {
+		case 0:
+		case libxl.ErrorNotReady:
+			return
+		default:
+			l.breakdown(fmt.Sprintf("event_check: %v", rc))
 			return
 		}
 		var ev libxl.Event

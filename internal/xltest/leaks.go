@@ -194,15 +194,17 @@ func (t *T) ownKey(line string) bool {
 	})
 }
 
-// noDomain demands that no domain has a UUID.
+// noDomain demands that the domain with a UUID goes.
 func (t *T) noDomain(uuid libxl.Uuid) {
-	domains, err := t.Host.ListDomain()
-	t.ok(err, "ListDomain")
-	for _, d := range domains {
-		if d.Uuid == uuid {
-			t.Errorf("domain %d is left behind", d.Domid)
+	t.until(fmt.Sprintf("domain %s to be gone", uuid), func() bool {
+		domains, err := t.Host.ListDomain()
+		t.ok(err, "ListDomain")
+		i := slices.IndexFunc(domains, func(d libxl.Dominfo) bool { return d.Uuid == uuid })
+		if i >= 0 && !domains[i].Dying {
+			t.Fatalf("domain %d is left behind", domains[i].Domid)
 		}
-	}
+		return i < 0
+	})
 }
 
 func contains(text string) func(xenlight.LogLine) bool {

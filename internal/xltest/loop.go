@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/go-xenlight/xenlight"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -182,42 +183,78 @@ func checkManyOperations(t *T) {
 	}
 }
 
-func checkCancel(t *T) {
+// stuck describes a guest whose creation lasts until it is aborted, for the
+// script that connects its disk does not end. The channel is closed when the
+// creation has come that far.
+func (t *T) stuck() (*libxl.DomainConfig, <-chan struct{}) {
+	dir, err := os.MkdirTemp("", "xltest")
+	t.ok(err, "a folder")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	script, begun := filepath.Join(dir, "block"), filepath.Join(dir, "begun")
+	text := "#!/bin/sh\n[ \"$1\" = add ] || exit 0\ntouch " + begun + "\nexec sleep 1000\n"
+	t.ok(os.WriteFile(script, []byte(text), 0o755), "a script")
 	config := t.config(libxl.DomainTypePv)
+	disk := libxl.NewDeviceDisk()
+	disk.Backend, disk.Format = libxl.DiskBackendPhy, libxl.DiskFormatRaw
+	disk.Vdev, disk.PdevPath, disk.Script, disk.Readwrite = "xvda", "nothing", script, 1
+	config.Disks = append(config.Disks, *disk)
+	there := make(chan struct{})
+	go func() {
+		defer close(there)
+		for t.ctx.Err() == nil {
+			if _, err := os.Stat(begun); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	return config, there
+}
+
+func checkCancel(t *T) {
+	config, stuck := t.stuck()
 	before := xenstoreKeys(t)
 	ctx, cancel := context.WithCancel(t.ctx)
-	// The console appears in the middle of the creation.
-	domid, err := t.Host.DomainCreateNew(ctx, config, xenlight.OnConsole(func(libxl.Domid) { cancel() }))
-	cancel()
-	if err == nil {
-		// The end may come before the abort; then the domain is there.
-		t.Logf("the creation was over before it could be aborted")
-		t.ok(t.Host.DomainDestroy(t.ctx, domid), "DomainDestroy")
-	} else if !errors.Is(err, context.Canceled) || !errors.Is(err, libxl.ErrorAborted) {
-		t.Errorf("got %v, want context.Canceled and libxl.ErrorAborted", err)
+	defer cancel()
+	go func() {
+		<-stuck
+		cancel()
+	}()
+	domid, err := t.Host.DomainCreateNew(ctx, config)
+	equal(t, "the domain's number", domid, libxl.InvalidDomid)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, libxl.ErrorAborted) {
+		t.Errorf("got %v, want context.Canceled and libxl.ErrorAborted%s", err, logOf(err))
 	}
+	t.Logf("%v", err)
 	t.noDomain(config.CInfo.Uuid)
 	t.sameKeys(before)
+	t.until("no child to be left", func() bool { return len(children()) == 0 })
 }
 
 func checkCloseAborts(t *T) {
-	config := t.config(libxl.DomainTypePv)
+	config, stuck := t.stuck()
+	before := xenstoreKeys(t)
 	h := t.open()
-	closed := make(chan error, 1)
-	domid, err := h.DomainCreateNew(t.ctx, config, xenlight.OnConsole(func(libxl.Domid) { closed <- h.Close() }))
-	if err == nil {
-		t.Logf("the creation was over before it could be aborted")
-		t.ok(t.Host.DomainDestroy(t.ctx, domid), "DomainDestroy")
-	} else if !errors.Is(err, xenlight.ErrClosed) {
-		t.Errorf("DomainCreateNew: %v", err)
-	}
+	created := make(chan error, 1)
+	go func() {
+		_, err := h.DomainCreateNew(t.ctx, config)
+		created <- err
+	}()
+	<-stuck
+	// A Host does not only wait for the creation: other calls go on.
+	_, err := h.DomainInfo(nobody)
+	wantCode(t, "DomainInfo beside a creation", err, libxl.ErrorDomainNotfound)
+	t.ok(h.Close(), "Close")
 	select {
-	case err := <-closed:
-		t.ok(err, "Close")
+	case err := <-created:
+		if !errors.Is(err, xenlight.ErrClosed) || !errors.Is(err, libxl.ErrorAborted) {
+			t.Errorf("DomainCreateNew: %v", err)
+		}
 	case <-t.ctx.Done():
-		t.Errorf("Close has not returned")
+		t.Errorf("Close has returned, but DomainCreateNew has not")
 	}
 	t.noDomain(config.CInfo.Uuid)
+	t.sameKeys(before)
 }
 
 func checkChildren(t *T) {

@@ -1,0 +1,51 @@
+package loop
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+func TestParseLine(t *testing.T) {
+	seven := libxl.Domid(7)
+	previous := Record{Level: slog.LevelError, Domid: &seven}
+	tests := []struct {
+		name, line string
+		want       []string // level|source|domain|text
+	}{
+		{"domain and source", "libxl: error: libxl_dom.c:40:libxl__domain_type: Domain 12:unable to get domain type",
+			[]string{"ERROR|libxl_dom.c:40:libxl__domain_type|12|unable to get domain type"}},
+		{"no domain", "libxl: warning: libxl_create.c:1:f: a: b: c", []string{"WARN|libxl_create.c:1:f||a: b: c"}},
+		{"no source", "libxl: error: out of something", []string{"ERROR|||out of something"}},
+		{"a domain's name is no number", `libxl: error: libxl_domain.c:81:f: Domain with name "Domain 3:" already exists.`,
+			[]string{`ERROR|libxl_domain.c:81:f||Domain with name "Domain 3:" already exists.`}},
+		{"of libxc", "xc: error: panic: xg_dom_core.c:205: failed to open file",
+			[]string{"ERROR|||xc: panic: xg_dom_core.c:205: failed to open file"}},
+		{"levels below warning", "libxl: debug: libxl_event.c:2:f: x", []string{"DEBUG|libxl_event.c:2:f||x"}},
+		{"critical", "libxl: critical: libxl_event.c:2:f: x", []string{"ERROR|libxl_event.c:2:f||x"}},
+		{"second line of a message", "more about it", []string{"ERROR||7|more about it"}},
+		{"two messages on one line", "libxl: error: a.c:1:f: Domain 1:onelibxl: error: a.c:2:g: Domain 2:two",
+			[]string{"ERROR|a.c:1:f|1|one", "ERROR|a.c:2:g|2|two"}},
+		{"a message after the rest of another", "rest libxl: error: a.c:2:g: two", []string{"ERROR||7|rest ", "ERROR|a.c:2:g||two"}},
+		{"pieces of messages", "libxl: libxl: error: error: a", []string{"ERROR||7|libxl: ", "ERROR|||error: a"}},
+		{"a piece that says that it is an error", "Domain 5:liberror: x", []string{"ERROR|||Domain 5:liberror: x"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, r := range parseLine(test.line, previous) {
+				domain := ""
+				if r.Domid != nil {
+					domain = fmt.Sprint(*r.Domid)
+				}
+				got = append(got, fmt.Sprintf("%s|%s|%s|%s", r.Level, r.Source, domain, r.Text))
+			}
+			if strings.Join(got, "\n") != strings.Join(test.want, "\n") {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
