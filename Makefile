@@ -6,12 +6,18 @@ XENBOX  = bin/xenbox
 export PATH := $(CURDIR)/bin/toolchain/bin:$(PATH)
 export CGO_ENABLED = 0
 
+# Without -buildvcs=false a checkout of another user's cannot be built.
+BUILD = go build -trimpath -buildvcs=false -o bin/
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
 .DEFAULT_GOAL := help
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: demo-setup build ## boot a Xen host in QEMU and let a Go program create a guest there
+demo: demo-setup ## boot a Xen host in QEMU and let a Go program create a guest there
+	@mkdir -p bin
+	$(BUILD) ./cmd/xenbox ./examples/firstguest
 	$(XENBOX) run -- bin/firstguest
 
 test: setup build lint generated unit library host ## everything; a new machine needs some 20 minutes
@@ -19,7 +25,7 @@ test: setup build lint generated unit library host ## everything; a new machine 
 
 build: ## compile the programs to bin/, and everything for amd64 and arm64
 	@mkdir -p bin
-	go build -trimpath -o bin/ ./cmd/... ./examples/...
+	$(BUILD) ./cmd/... ./examples/...
 	GOARCH=amd64 go build ./...
 	GOARCH=arm64 go build ./...
 
@@ -35,11 +41,11 @@ lint: ## gofmt, go vet, staticcheck; golangci-lint too if it is installed
 	go vet ./...
 	GOARCH=arm64 go vet ./...
 	GOOS=darwin go vet ./libxl ./internal/idl ./internal/abi
-	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go run $(STATICCHECK) ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: not run"; fi
 
 unit: ## tests that need neither a Xen library nor QEMU
-	XENLIGHT_LIBRARY=none go test ./...
+	go test -short ./...
 
 library: setup ## tests against the installed libxenlight, with the race detector too
 	XENLIGHT_TEST_LIBRARY=1 go test -count=1 ./internal/capi
@@ -64,4 +70,6 @@ demo-setup:
 clean: ## remove what was built; the images stay in the user's cache folder
 	rm -rf bin
 
+# The parts of test follow each other; go uses all CPUs by itself.
+.NOTPARALLEL:
 .PHONY: help demo test build generate generated lint unit library host bench setup demo-setup clean
