@@ -46,13 +46,14 @@ var loaded struct {
 // ErrUnknownRelease.
 func Load(path string) (*Lib, error) {
 	// The loader would look elsewhere for a name without a slash.
-	path, err := filepath.Abs(path)
+	name, err := filepath.Abs(path)
 	if err == nil {
-		path, err = filepath.EvalSymlinks(path)
+		name, err = filepath.EvalSymlinks(name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoLibrary, path, err)
 	}
+	path = name
 	loaded.Lock()
 	defer loaded.Unlock()
 	switch loaded.path {
