@@ -45,6 +45,8 @@ type transfer struct {
 	// Optional ones may be missing: results that a test binary writes only
 	// when it gets that far.
 	Optional bool
+	// Sources says that Host is a module's folder: what is not source stays out.
+	Sources bool
 }
 
 const usageText = `xenbox boots a throw-away Xen host in QEMU and runs a program in its dom0.
@@ -63,7 +65,8 @@ PROGRAM with a slash is a file of this machine that is copied to the same path
 in dom0, unless it lies below /bin, /sbin, /usr/bin, /usr/sbin or /usr/lib, or
 does not exist here; without a slash it is looked up in dom0's PATH. It runs in
 a folder of the same name as the current one. A Go test binary (*.test) gets
-its testdata folder along, and its profiles and coverage are fetched.
+its module's files along (if they are too many, its testdata folder), and its
+profiles and coverage are fetched.
 
 Exit status: the program's own, 128+n if signal n ended it; 125 if xenbox
 itself failed, 126 or 127 if dom0 can't run or lacks the program.

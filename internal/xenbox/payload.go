@@ -36,7 +36,11 @@ func writePayload(name string, agent string, j *job, sends []transfer) error {
 			return err
 		}
 		for _, s := range sends {
-			if err := addTree(w, s.Guest, s.Host); err != nil {
+			add := addTree
+			if s.Sources {
+				add = addSources
+			}
+			if err := add(w, s.Guest, s.Host); err != nil {
 				return fmt.Errorf("sending %s: %w", s.Host, err)
 			}
 		}
@@ -65,6 +69,15 @@ func addBytes(w *tar.Writer, name string, mode int64, data []byte) error {
 // addTree adds a file, or a folder with all that is in it, under name. A link
 // at the top is followed, links below it stay links.
 func addTree(w *tar.Writer, name, from string) error {
+	return addFiltered(w, name, from, func(fs.DirEntry) bool { return false })
+}
+
+// addSources is addTree without what is not source.
+func addSources(w *tar.Writer, name, from string) error {
+	return addFiltered(w, name, from, notSource)
+}
+
+func addFiltered(w *tar.Writer, name, from string, skip func(fs.DirEntry) bool) error {
 	top, err := filepath.EvalSymlinks(from)
 	if err != nil {
 		return err
@@ -72,6 +85,12 @@ func addTree(w *tar.Writer, name, from string) error {
 	return filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if skip(d) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		rel, err := filepath.Rel(top, p)
 		if err != nil {

@@ -73,7 +73,9 @@ func planJob(o *options) (*job, []transfer, []transfer, error) {
 		if o.timeout == 0 && plan.timeout > 0 {
 			o.timeout = plan.timeout + testGrace
 		}
-		if data := filepath.Join(cwd, "testdata"); isDir(data) {
+		if root := sourceRoot(cwd); root != "" && o.dir == "" {
+			sends = append(sends, transfer{Host: root, Guest: root, Sources: true})
+		} else if data := filepath.Join(cwd, "testdata"); isDir(data) {
 			sends = append(sends, transfer{Host: data, Guest: filepath.Join(j.Dir, "testdata")})
 		}
 		for _, kv := range os.Environ() {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -83,6 +84,33 @@ func TestJobOfATestBinary(t *testing.T) {
 	wantFetches := []transfer{{Host: dir + "/c.out", Guest: dir + "/c.out", Optional: true}, {Host: dir + "/res", Guest: dir + "/res"}}
 	if !slices.Equal(fetches, wantFetches) || !slices.Equal(j.Fetch, []string{dir + "/c.out", dir + "/res"}) {
 		t.Errorf("fetches %+v, %q", fetches, j.Fetch)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module m\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("testdata")
+	o.argv, o.sends, o.fetches = []string{bin}, nil, nil
+	_, sends, _, err = planJob(o)
+	wantSends = []transfer{{Host: bin, Guest: bin}, {Host: dir, Guest: dir, Sources: true}}
+	if err != nil || !slices.Equal(sends, wantSends) {
+		t.Errorf("in a module: sends %+v, %v", sends, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, maxSourceFile+1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".git", "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := writePayload(disk, bin, j, sends[1:]); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(disk)
+	if err != nil || !strings.Contains(string(data), "go.mod") || strings.Contains(string(data), "large") || strings.Contains(string(data), ".git") {
+		t.Errorf("the payload has what it should not have, or lacks go.mod (%v)", err)
 	}
 	if !slices.Contains(j.Env, "XENLIGHT_SOMETHING=1") || !slices.Contains(j.Env, "XENBOX=1") || slices.Contains(j.Env, "SECRET=1") {
 		t.Errorf("environment %q", j.Env)
