@@ -51,7 +51,8 @@ library: setup ## tests against the installed libxenlight, with the race detecto
 	XENLIGHT_TEST_LIBRARY=1 go test -count=1 ./internal/capi
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race ./internal/capi ./internal/abi ./internal/loop
 
-host: $(SUITES:%=host-%) ## xltest, the examples and the library tests on real Xen, for each of SUITES
+host: build $(SUITES:%=host-%) ## xltest, the examples and the library tests on real Xen, for each of SUITES
+	XENBOX_TEST=1 go test -count=1 -timeout 20m ./internal/xenbox
 
 host-%: build
 	XENLIGHT_TEST_LIBRARY=1 go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -suite $* --' ./internal/capi
