@@ -34,6 +34,9 @@ const firstReservedDomid = 0x7ff0
 
 // enter must succeed before libxl is called; h.loop.Leave follows it.
 func (h *Host) enter(s subject) error {
+	if h == nil || h.loop == nil {
+		return s.because(ErrClosed) // it was never opened
+	}
 	if s.domid != nil && *s.domid >= firstReservedDomid {
 		return s.because(&FieldError{Path: "domid", Problem: "no domain has this number"})
 	}
@@ -96,18 +99,23 @@ func (h *Host) count(op string, f func(capi.Ctx) int32) (n int, err error) {
 
 // get makes a call that fills a struct.
 func get[T any](h *Host, s subject, f func(capi.Ctx, capi.Ptr) int32) (x T, err error) {
-	v, err := capi.New[T](h.lib)
-	if err != nil {
-		return x, s.because(err)
+	var fault error
+	err = h.call(s, func(c capi.Ctx) int32 {
+		var v capi.Value[T]
+		if v, fault = capi.New[T](h.lib); fault != nil {
+			return 0
+		}
+		defer v.Free()
+		rc := f(c, v.Ptr())
+		if rc >= 0 {
+			fault = v.Get(&x)
+		}
+		return rc
+	})
+	if err == nil && fault != nil {
+		err = s.because(fault)
 	}
-	defer v.Free()
-	if err := h.call(s, func(c capi.Ctx) int32 { return f(c, v.Ptr()) }); err != nil {
-		return x, err
-	}
-	if err := v.Get(&x); err != nil {
-		return x, s.because(err)
-	}
-	return x, nil
+	return x, err
 }
 
 // list makes a call that returns an array, which free takes back.

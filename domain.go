@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 
-	"github.com/go-xenlight/xenlight/internal/abi"
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -51,9 +50,13 @@ func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opt
 	s := about("DomainCreateNew")
 	if cfg != nil {
 		s.name = cfg.CInfo.Name
-		if err := checkCreate(cfg); err != nil {
-			return libxl.InvalidDomid, s.because(err)
-		}
+	}
+	if err := h.enter(s); err != nil {
+		return libxl.InvalidDomid, err
+	}
+	defer h.loop.Leave()
+	if err := checkCreate(cfg); err != nil {
+		return libxl.InvalidDomid, s.because(err)
 	}
 	config, err := capi.Encode(h.lib, cfg)
 	if err != nil {
@@ -64,15 +67,6 @@ func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opt
 		config.Free()
 		return libxl.InvalidDomid, s.because(err)
 	}
-	release := func() {
-		config.Free()
-		domid.Free()
-	}
-	if err := h.enter(s); err != nil {
-		release()
-		return libxl.InvalidDomid, err
-	}
-	defer h.loop.Leave()
 	var progress *capi.AsyncprogressHow
 	if o.console != nil {
 		id := h.loop.Handle(func(ev *libxl.Event) { go o.console(ev.Domid) })
@@ -88,7 +82,8 @@ func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opt
 	if out.Lost {
 		return libxl.InvalidDomid, s.because(out.Err)
 	}
-	defer release()
+	defer config.Free()
+	defer domid.Free()
 	d := libxl.Domid(domid.Get())
 	if d != libxl.InvalidDomid {
 		s.domid = &d
@@ -123,6 +118,9 @@ func (h *Host) discard(domid libxl.Domid) error {
 
 // checkCreate refuses what libxl would answer with an assertion or a riddle.
 func checkCreate(cfg *libxl.DomainConfig) error {
+	if cfg == nil {
+		return &FieldError{Problem: "no configuration"}
+	}
 	if cfg.CInfo.Type == libxl.DomainTypeInvalid {
 		return &FieldError{Path: "CInfo.Type", Problem: "not set: want hvm, pv or pvh"}
 	}
@@ -206,8 +204,8 @@ func (h *Host) ListVcpu(domid libxl.Domid) ([]libxl.Vcpuinfo, error) {
 // program SIGHUP when the domain ends. It calls libxl_console_get_tty.
 func (h *Host) ConsoleGetTty(domid libxl.Domid, number int, kind libxl.ConsoleType) (string, error) {
 	s := aboutDomain("ConsoleGetTty", domid)
-	if err := h.lib.Codec.CheckEnum(abi.EnumConsoleType, int32(kind)); err != nil {
-		return "", s.because(err)
+	if !kind.IsValid() {
+		return "", s.because(&FieldError{Path: "kind", Problem: "not a type of console"})
 	}
 	if number < 0 || number > math.MaxInt32 {
 		return "", s.because(&FieldError{Path: "number", Problem: "not the number of a console"})

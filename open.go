@@ -23,7 +23,7 @@ import (
 )
 
 // Host is a connection to the Xen host that the program runs on, in its control
-// domain. Close it.
+// domain. Open makes one; Close it. The zero value is like a closed one.
 type Host struct {
 	lib     *capi.Lib
 	loop    *loop.Loop
@@ -123,4 +123,9 @@ func (h *Host) Calls() map[string]uint64 { return h.lib.Calls() }
 // holds. Calls after it return ErrClosed; further Closes wait for the first and
 // return what it did. A Host that is broken cannot be freed safely: Close then
 // returns ErrBroken and leaves its memory and descriptors as they are.
-func (h *Host) Close() error { return h.loop.Close() }
+func (h *Host) Close() error {
+	if h.loop == nil {
+		return nil
+	}
+	return h.loop.Close()
+}

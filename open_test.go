@@ -134,3 +134,21 @@ func TestCreationNeedsATypeThatItsUnionShares(t *testing.T) {
 		}
 	}
 }
+
+func TestZeroHostIsClosed(t *testing.T) {
+	var h Host
+	ctx := context.Background()
+	_, version := h.GetVersionInfo()
+	_, physinfo := h.GetPhysinfo()
+	_, list := h.ListDomain()
+	_, create := h.DomainCreateNew(ctx, libxl.NewDomainConfig())
+	_, tty := h.PrimaryConsoleGetTty(1)
+	for _, err := range []error{version, physinfo, list, create, tty, h.DomainPause(ctx, 1)} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := h.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}

@@ -17,48 +17,56 @@ func (c *Codec) Check(s *Struct, v unsafe.Pointer) error {
 }
 
 func (c *Codec) check(s *Struct, v unsafe.Pointer) *FieldError {
-	for i := range s.Fields {
-		f := &s.Fields[i]
-		if f.Go == "" {
-			continue
-		}
-		p := unsafe.Add(v, f.Off)
+	return c.checkSteps(c.plans[s.ID].check, v)
+}
+
+func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
+	for i := range steps {
+		st := &steps[i]
+		p := unsafe.Add(v, st.g)
 		var err *FieldError
-		switch {
-		case f.Since > c.release:
-			if !isDefault(f, v) {
-				err = c.needs(f.Since, "the field")
+		switch st.kind {
+		case KindEnum:
+			err = c.checkEnum(st.f.Enum, *(*int32)(p))
+		case KindDefbool:
+			if n := *(*int8)(p); n < -1 || n > 1 {
+				err = problem("%d is not a value of Defbool", n)
 			}
-		case f.Kind == KindUnion:
-			key := *(*int32)(unsafe.Add(v, f.Union.KeyOff))
-			if err := c.checkKey(f.Union, p, key); err != nil {
-				return err.at(f.Union.KeyGo)
+		case KindString:
+			if s := *(*string)(p); s != "" {
+				err = checkString(s)
 			}
-			err = c.checkUnion(f.Union, p, key)
+		case kindLater:
+			if !isDefault(st.f, unsafe.Add(v, st.gs)) {
+				err = c.needs(st.f.Since, "the field")
+			}
+		case KindUnion:
+			value := unsafe.Add(v, st.gs)
+			key := *(*int32)(unsafe.Add(value, st.f.Union.KeyOff))
+			if err := c.checkKey(st.f.Union, p, key); err != nil {
+				return err.at(st.path[:len(st.path)-len(st.f.Go)] + st.f.Union.KeyGo)
+			}
+			err = c.checkUnion(st.f.Union, p, key)
+		case KindArray:
+			if n := len(*(*[]struct{})(p)); n > 0 {
+				err = c.checkArray(st, n, p)
+			}
 		default:
-			err = c.checkValue(f, p)
+			err = checkValue(st.f, p)
 		}
 		if err != nil {
-			return err.at(f.Go)
+			return err.at(st.path)
 		}
 	}
 	return nil
 }
 
-func (c *Codec) checkValue(f *Field, p unsafe.Pointer) *FieldError {
+func checkValue(f *Field, p unsafe.Pointer) *FieldError {
 	switch f.Kind {
 	case KindInt:
 		if n := *(*int)(p); n < math.MinInt32 || n > math.MaxInt32 {
 			return problem("%d does not fit a C int", n)
 		}
-	case KindEnum:
-		return c.checkEnum(f.Enum, *(*int32)(p))
-	case KindDefbool:
-		if n := *(*int8)(p); n < -1 || n > 1 {
-			return problem("%d is not a value of Defbool", n)
-		}
-	case KindString:
-		return checkString(*(*string)(p))
 	case KindBitmap:
 		if n := len(*(*[]byte)(p)); n > maxBytes {
 			return problem("%d bytes are too many", n)
@@ -82,18 +90,6 @@ func (c *Codec) checkValue(f *Field, p unsafe.Pointer) *FieldError {
 				return err.at(fmt.Sprintf("[%q]", k))
 			}
 		}
-	case KindStruct:
-		return c.check(f.Struct, p)
-	case KindArray:
-		return c.checkArray(f.Array, p)
-	}
-	return nil
-}
-
-// CheckEnum checks a value of an enumeration that stands alone.
-func (c *Codec) CheckEnum(e *Enum, v int32) error {
-	if err := c.checkEnum(e, v); err != nil {
-		return err
 	}
 	return nil
 }
@@ -123,17 +119,16 @@ func (c *Codec) checkEnum(e *Enum, v int32) *FieldError {
 	return problem("%d is not a value of %s", v, e.Go)
 }
 
-func (c *Codec) checkArray(a *Array, p unsafe.Pointer) *FieldError {
-	n := len(*(*[]struct{})(p))
-	if n == 0 {
-		return nil
-	}
-	if n > maxBytes/64 {
+func (c *Codec) checkArray(st *step, n int, p unsafe.Pointer) *FieldError {
+	if int64(n)*int64(st.m.Size) > maxBytes {
 		return problem("%d elements are too many", n)
 	}
-	first := unsafe.Pointer(unsafe.SliceData(*(*[]struct{})(p)))
+	if len(st.elem.check) == 0 {
+		return nil
+	}
+	first := loadPointer(p)
 	for i := range n {
-		if err := c.checkValue(&a.Elem, unsafe.Add(first, i*int(a.Size))); err != nil {
+		if err := c.checkSteps(st.elem.check, unsafe.Add(first, i*int(st.f.Array.Size))); err != nil {
 			return err.at(index(i))
 		}
 	}

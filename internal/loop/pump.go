@@ -3,7 +3,6 @@ package loop
 import (
 	"encoding/binary"
 	"fmt"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -69,7 +68,7 @@ func (l *Loop) wake() {
 // dispatch hands every queued event to its handler.
 func (l *Loop) dispatch() {
 	for {
-		var p unsafe.Pointer
+		var p capi.Ptr
 		switch rc := libxl.Error(l.lib.EventCheck(l.ctx, &p, eventMaskAll, nil, nil)); rc {
 		case 0:
 		case libxl.ErrorNotReady:
