@@ -24,7 +24,8 @@ func storeString(mem Memory, d unsafe.Pointer, s string) error {
 	if err != nil {
 		return err
 	}
-	copy(unsafe.Slice((*byte)(p), len(s)), s)
+	b := unsafe.Slice((*byte)(p), len(s)+1)
+	b[copy(b, s)] = 0
 	storePointer(d, p)
 	return nil
 }
@@ -39,6 +40,7 @@ func storeStrings(mem Memory, d unsafe.Pointer, list []string) error {
 	if err != nil {
 		return err
 	}
+	clear(unsafe.Slice((*uintptr)(p), len(list)+1))
 	storePointer(d, p)
 	for i, s := range list {
 		if err := storeString(mem, unsafe.Add(p, i*sizeofPointer), s); err != nil {

@@ -6,10 +6,11 @@ import (
 )
 
 // Codec copies values between Go and C for one release and architecture. It
-// holds no state and may be used from many goroutines.
+// never changes and may be used from many goroutines.
 type Codec struct {
 	release Release
 	layouts []Layout
+	plans   []plan
 }
 
 // NewCodec returns the codec of a release, or an error that wraps
@@ -21,7 +22,9 @@ func NewCodec(r Release, a Arch) (*Codec, error) {
 	if a != AMD64 && a != ARM64 {
 		return nil, fmt.Errorf("layouts on %s: %w", a, ErrUnsupported)
 	}
-	return &Codec{r, layouts(Structs, r)}, nil
+	c := &Codec{release: r, layouts: layouts(Structs, r)}
+	c.makePlans(Structs)
+	return c, nil
 }
 
 // Release is the release whose layouts the codec uses.
@@ -33,16 +36,16 @@ func (c *Codec) Layout(s *Struct) *Layout { return &c.layouts[s.ID] }
 // Memory is the C side of encoding. What Alloc hands out is owned by the C struct
 // into which it is stored, and freed with that struct's dispose function.
 type Memory interface {
-	// Alloc returns zeroed memory, or an error when there is none.
+	// Alloc returns memory with any content, or an error when there is none.
 	Alloc(size uintptr) (unsafe.Pointer, error)
 	// Keep takes memory of Alloc's that no dispose function frees; it must live as
 	// long as the struct.
 	Keep(p unsafe.Pointer)
-	// Init gives the struct at p libxl's defaults; p is zeroed memory. Called for
-	// named structs only.
+	// Init gives the struct at p libxl's defaults, all of its bytes. Called for named
+	// structs only.
 	Init(s *Struct, p unsafe.Pointer)
-	// InitUnion sets the key of the union that is field i of s and gives the
-	// member that it names libxl's defaults.
+	// InitUnion sets the key of the union that is field i of s, a struct that Init
+	// has prepared, and gives the member that it names libxl's defaults.
 	InitUnion(s *Struct, i int, p unsafe.Pointer, key int32)
 	// CPUID adds one "key=value" to the CPUID policy at p.
 	CPUID(p unsafe.Pointer, policy string) error
@@ -52,63 +55,66 @@ type Memory interface {
 // filled yet, from the Go value at src. It must have passed Check. After an
 // error dst is incomplete, but safe to dispose of.
 func (c *Codec) Encode(mem Memory, s *Struct, dst, src unsafe.Pointer) error {
-	l := &c.layouts[s.ID]
-	for i := range s.Fields {
-		f, m := &s.Fields[i], &l.Members[i]
-		if m.Off == Absent || f.Go == "" {
-			continue
-		}
-		d, v := unsafe.Add(dst, m.Off), unsafe.Add(src, f.Off)
+	return c.encode(mem, c.plans[s.ID].encode, dst, src)
+}
+
+func (c *Codec) encode(mem Memory, steps []step, dst, src unsafe.Pointer) error {
+	for i := range steps {
+		st := &steps[i]
+		d, v := unsafe.Add(dst, st.c), unsafe.Add(src, st.g)
 		var err error
-		switch f.Kind {
-		case KindArray:
-			err = c.encodeArray(mem, f, m, d, unsafe.Add(dst, m.Aux), v)
+		switch st.kind {
+		case KindBool:
+			*(*bool)(d) = *(*bool)(v)
+		case KindUint8:
+			*(*uint8)(d) = *(*uint8)(v)
+		case KindUint16:
+			*(*uint16)(d) = *(*uint16)(v)
+		case KindUint32, KindDevid, KindEnum:
+			*(*uint32)(d) = *(*uint32)(v)
+		case KindUint64:
+			*(*uint64)(d) = *(*uint64)(v)
+		case KindInt:
+			*(*int32)(d) = int32(*(*int)(v))
+		case KindDefbool:
+			*(*int32)(d) = int32(*(*int8)(v))
+		case KindUUID, KindGenID:
+			*(*[16]byte)(d) = *(*[16]byte)(v)
+		case KindMAC:
+			*(*[6]byte)(d) = *(*[6]byte)(v)
+		case KindHwcap:
+			*(*[8]uint32)(d) = *(*[8]uint32)(v)
+		case kindConverted:
+			c.encodeConverted(st.f, d, v)
 		case KindUnion:
-			err = c.encodeUnion(mem, s, i, dst, src)
+			err = c.encodeUnion(mem, st, unsafe.Add(dst, st.cs), unsafe.Add(src, st.gs))
+		case KindArray:
+			if n := len(*(*[]struct{})(v)); n > 0 {
+				err = c.encodeArray(mem, st, n, unsafe.Add(dst, st.cs), v)
+			}
 		default:
-			err = c.encodeValue(mem, f, d, v)
+			err = encodeRef(mem, st.f, d, v)
 		}
 		if err != nil {
-			return under(f.Go, err)
+			return under(st.path, err)
 		}
 	}
 	return nil
 }
 
-func (c *Codec) encodeValue(mem Memory, f *Field, d, v unsafe.Pointer) error {
+// encodeRef encodes a value that is a pointer in C, or has one.
+func encodeRef(mem Memory, f *Field, d, v unsafe.Pointer) error {
 	switch f.Kind {
-	case KindBool:
-		*(*bool)(d) = *(*bool)(v)
-	case KindUint8:
-		*(*uint8)(d) = *(*uint8)(v)
-	case KindUint16:
-		*(*uint16)(d) = *(*uint16)(v)
-	case KindUint32:
-		*(*uint32)(d) = uint32(c.toRelease(f, uint64(*(*uint32)(v))))
-	case KindUint64:
-		*(*uint64)(d) = c.toRelease(f, *(*uint64)(v))
-	case KindInt:
-		*(*int32)(d) = int32(c.toRelease(f, uint64(*(*int)(v))))
-	case KindDevid, KindEnum:
-		*(*int32)(d) = int32(c.toRelease(f, uint64(*(*int32)(v))))
-	case KindDefbool:
-		*(*int32)(d) = int32(*(*int8)(v))
-	case KindUUID, KindGenID:
-		*(*[16]byte)(d) = *(*[16]byte)(v)
-	case KindMAC:
-		*(*[6]byte)(d) = *(*[6]byte)(v)
-	case KindHwcap:
-		*(*[8]uint32)(d) = *(*[8]uint32)(v)
-	case KindStruct:
-		return c.Encode(mem, f.Struct, d, v)
 	case KindString:
-		if s := *(*string)(v); s != "" {
-			if err := storeString(mem, d, s); err != nil {
-				return err
-			}
-			if f.Const {
-				mem.Keep(loadPointer(d))
-			}
+		s := *(*string)(v)
+		if s == "" {
+			return nil
+		}
+		if err := storeString(mem, d, s); err != nil {
+			return err
+		}
+		if f.Const {
+			mem.Keep(loadPointer(d))
 		}
 	case KindBitmap:
 		return storeBitmap(mem, d, *(*[]byte)(v))
@@ -128,36 +134,62 @@ func (c *Codec) encodeValue(mem Memory, f *Field, d, v unsafe.Pointer) error {
 	return nil
 }
 
-func (c *Codec) encodeArray(mem Memory, f *Field, m *Member, d, length, v unsafe.Pointer) error {
-	n := len(*(*[]struct{})(v))
-	if n == 0 {
-		return nil
-	}
-	elem := &f.Array.Elem
-	first := unsafe.Pointer(unsafe.SliceData(*(*[]struct{})(v)))
+// encodeArray encodes n elements, n > 0, to an array member of the struct at dst.
+func (c *Codec) encodeArray(mem Memory, st *step, n int, dst, v unsafe.Pointer) error {
+	a, m := st.f.Array, st.m
+	first := loadPointer(v)
 	p, err := mem.Alloc(uintptr(n) * uintptr(m.Size))
 	if err != nil {
 		return err
 	}
-	if elem.Kind == KindStruct && elem.Struct.Named {
+	// Every element must be fit for disposal before the struct knows of it.
+	if a.Elem.Kind == KindStruct && a.Elem.Struct.Named {
 		for i := range n {
-			mem.Init(elem.Struct, unsafe.Add(p, i*int(m.Size)))
+			mem.Init(a.Elem.Struct, unsafe.Add(p, i*int(m.Size)))
 		}
+	} else {
+		clear(unsafe.Slice((*byte)(p), n*int(m.Size)))
 	}
-	storePointer(d, p)
-	*(*int32)(length) = int32(n)
+	storePointer(unsafe.Add(dst, m.Off), p)
+	*(*int32)(unsafe.Add(dst, m.Aux)) = int32(n)
 	for i := range n {
-		if err := c.encodeValue(mem, elem, unsafe.Add(p, i*int(m.Size)), unsafe.Add(first, i*int(f.Array.Size))); err != nil {
+		if err := c.encode(mem, st.elem.encode, unsafe.Add(p, i*int(m.Size)), unsafe.Add(first, i*int(a.Size))); err != nil {
 			return under(index(i), err)
 		}
 	}
 	return nil
 }
 
-func (c *Codec) encodeUnion(mem Memory, s *Struct, i int, dst, src unsafe.Pointer) error {
-	f := &s.Fields[i]
-	u := f.Union
-	variant, value := u.Get(unsafe.Add(src, f.Off))
+// encodeConverted encodes a number whose default is another one in this release.
+func (c *Codec) encodeConverted(f *Field, d, v unsafe.Pointer) {
+	switch f.Kind {
+	case KindUint64:
+		*(*uint64)(d) = c.toRelease(f, *(*uint64)(v))
+	case KindInt:
+		*(*int32)(d) = int32(c.toRelease(f, uint64(*(*int)(v))))
+	case KindUint32, KindDevid, KindEnum:
+		*(*uint32)(d) = uint32(c.toRelease(f, uint64(*(*uint32)(v))))
+	default:
+		panic(fmt.Sprintf("abi: cannot convert kind %d", f.Kind))
+	}
+}
+
+func (c *Codec) decodeConverted(f *Field, d, p unsafe.Pointer) {
+	switch f.Kind {
+	case KindUint64:
+		*(*uint64)(d) = c.fromRelease(f, *(*uint64)(p))
+	case KindInt:
+		*(*int)(d) = int(int32(c.fromRelease(f, uint64(*(*int32)(p)))))
+	case KindUint32, KindDevid, KindEnum:
+		*(*uint32)(d) = uint32(c.fromRelease(f, uint64(*(*uint32)(p))))
+	default:
+		panic(fmt.Sprintf("abi: cannot convert kind %d", f.Kind))
+	}
+}
+
+func (c *Codec) encodeUnion(mem Memory, st *step, dst, src unsafe.Pointer) error {
+	u := st.f.Union
+	variant, value := u.Get(unsafe.Add(src, st.f.Off))
 	key := *(*int32)(unsafe.Add(src, u.KeyOff))
 	if variant >= 0 {
 		key = u.Variants[variant].Value
@@ -165,70 +197,67 @@ func (c *Codec) encodeUnion(mem Memory, s *Struct, i int, dst, src unsafe.Pointe
 	if key == u.KeyInit {
 		return nil
 	}
-	mem.InitUnion(s, i, dst, key)
+	mem.InitUnion(st.s, int(st.index), dst, key)
 	if value == nil {
 		return nil
 	}
-	return c.Encode(mem, u.Variants[variant].Struct, unsafe.Add(dst, c.layouts[s.ID].Members[i].Off), value)
+	return c.Encode(mem, u.Variants[variant].Struct, unsafe.Add(dst, st.m.Off), value)
 }
 
 // Decode fills the Go value at dst from the C struct at src, copying
 // everything. Fields that the release lacks get their defaults. A CPUID policy,
 // which is opaque, keeps the value that it has in Go.
 func (c *Codec) Decode(s *Struct, dst, src unsafe.Pointer) error {
-	l := &c.layouts[s.ID]
-	for i := range s.Fields {
-		f, m := &s.Fields[i], &l.Members[i]
-		if f.Go == "" {
-			continue
-		}
-		if m.Off == Absent {
-			setDefault(f, unsafe.Add(dst, f.Off))
-			continue
-		}
-		d, p := unsafe.Add(dst, f.Off), unsafe.Add(src, m.Off)
+	return c.decode(c.plans[s.ID].decode, dst, src)
+}
+
+func (c *Codec) decode(steps []step, dst, src unsafe.Pointer) error {
+	for i := range steps {
+		st := &steps[i]
+		d, p := unsafe.Add(dst, st.g), unsafe.Add(src, st.c)
 		var err error
-		switch f.Kind {
-		case KindArray:
-			err = c.decodeArray(f, m, d, *(*int32)(unsafe.Add(src, m.Aux)), loadPointer(p))
+		switch st.kind {
+		case KindBool:
+			*(*bool)(d) = *(*uint8)(p) != 0
+		case KindUint8:
+			*(*uint8)(d) = *(*uint8)(p)
+		case KindUint16:
+			*(*uint16)(d) = *(*uint16)(p)
+		case KindUint32, KindDevid, KindEnum:
+			*(*uint32)(d) = *(*uint32)(p)
+		case KindUint64:
+			*(*uint64)(d) = *(*uint64)(p)
+		case KindInt:
+			*(*int)(d) = int(*(*int32)(p))
+		case KindDefbool:
+			*(*int8)(d) = int8(min(max(*(*int32)(p), -1), 1))
+		case KindUUID, KindGenID:
+			*(*[16]byte)(d) = *(*[16]byte)(p)
+		case KindMAC:
+			*(*[6]byte)(d) = *(*[6]byte)(p)
+		case KindHwcap:
+			*(*[8]uint32)(d) = *(*[8]uint32)(p)
+		case kindConverted:
+			c.decodeConverted(st.f, d, p)
+		case kindLater:
+			setDefault(st.f, d)
 		case KindUnion:
-			err = c.decodeUnion(f, dst, *(*int32)(unsafe.Add(src, m.Aux)), p)
+			err = c.decodeUnion(st, unsafe.Add(dst, st.gs), unsafe.Add(src, st.cs))
+		case KindArray:
+			err = c.decodeArray(st, d, unsafe.Add(src, st.cs))
 		default:
-			err = c.decodeValue(f, d, p)
+			err = decodeRef(st.f, d, p)
 		}
 		if err != nil {
-			return under(f.Go, err)
+			return under(st.path, err)
 		}
 	}
 	return nil
 }
 
-func (c *Codec) decodeValue(f *Field, d, p unsafe.Pointer) (err error) {
+// decodeRef decodes a value that is a pointer in C, or has one.
+func decodeRef(f *Field, d, p unsafe.Pointer) (err error) {
 	switch f.Kind {
-	case KindBool:
-		*(*bool)(d) = *(*uint8)(p) != 0
-	case KindUint8:
-		*(*uint8)(d) = *(*uint8)(p)
-	case KindUint16:
-		*(*uint16)(d) = *(*uint16)(p)
-	case KindUint32:
-		*(*uint32)(d) = uint32(c.fromRelease(f, uint64(*(*uint32)(p))))
-	case KindUint64:
-		*(*uint64)(d) = c.fromRelease(f, *(*uint64)(p))
-	case KindInt:
-		*(*int)(d) = int(c.fromRelease(f, uint64(*(*int32)(p))))
-	case KindDevid, KindEnum:
-		*(*int32)(d) = int32(c.fromRelease(f, uint64(*(*int32)(p))))
-	case KindDefbool:
-		*(*int8)(d) = int8(min(max(*(*int32)(p), -1), 1))
-	case KindUUID, KindGenID:
-		*(*[16]byte)(d) = *(*[16]byte)(p)
-	case KindMAC:
-		*(*[6]byte)(d) = *(*[6]byte)(p)
-	case KindHwcap:
-		*(*[8]uint32)(d) = *(*[8]uint32)(p)
-	case KindStruct:
-		return c.Decode(f.Struct, d, p)
 	case KindString:
 		*(*string)(d) = GoString(loadPointer(p))
 	case KindBitmap:
@@ -244,36 +273,47 @@ func (c *Codec) decodeValue(f *Field, d, p unsafe.Pointer) (err error) {
 	return err
 }
 
-func (c *Codec) decodeArray(f *Field, m *Member, d unsafe.Pointer, n int32, p unsafe.Pointer) error {
-	if n < 0 || n > 0 && p == nil || int64(n)*int64(m.Size) > maxBytes {
-		return fmt.Errorf("libxl gave an array of %d elements at %p", n, p)
+// decodeArray decodes an array member of the struct at src to the slice at d.
+func (c *Codec) decodeArray(st *step, d, src unsafe.Pointer) error {
+	a, m := st.f.Array, st.m
+	n, p := int(*(*int32)(unsafe.Add(src, m.Aux))), loadPointer(unsafe.Add(src, m.Off))
+	if err := checkLength(n, p, m.Size); err != nil {
+		return err
 	}
-	if n == 0 {
-		f.Array.Make(d, 0)
-		return nil
-	}
-	first := f.Array.Make(d, int(n))
-	for i := range int(n) {
-		if err := c.decodeValue(&f.Array.Elem, unsafe.Add(first, i*int(f.Array.Size)), unsafe.Add(p, i*int(m.Size))); err != nil {
+	first := a.Make(d, n)
+	for i := range n {
+		if err := c.decode(st.elem.decode, unsafe.Add(first, i*int(a.Size)), unsafe.Add(p, i*int(m.Size))); err != nil {
 			return under(index(i), err)
 		}
 	}
 	return nil
 }
 
-func (c *Codec) decodeUnion(f *Field, dst unsafe.Pointer, key int32, p unsafe.Pointer) error {
-	u := f.Union
+// checkLength reports what cannot be an array of n elements of libxl's.
+func checkLength(n int, p unsafe.Pointer, size uint32) error {
+	if n < 0 || n > 0 && p == nil || int64(n)*int64(size) > maxBytes {
+		return fmt.Errorf("libxl gave an array of %d elements at %p", n, p)
+	}
+	return nil
+}
+
+func (c *Codec) decodeUnion(st *step, dst, src unsafe.Pointer) error {
+	u := st.f.Union
+	key := *(*int32)(unsafe.Add(src, st.m.Aux))
 	*(*int32)(unsafe.Add(dst, u.KeyOff)) = key
-	d := unsafe.Add(dst, f.Off)
-	for i, v := range u.Variants {
-		if v.Value == key && v.Struct != nil && v.Since <= c.release {
-			// A value of this variant is filled again, so that what C does not know
-			// is kept.
-			if have, value := u.Get(d); have == i && value != nil {
-				return c.Decode(v.Struct, value, p)
-			}
-			return c.Decode(v.Struct, u.Set(d, i), p)
+	d := unsafe.Add(dst, st.f.Off)
+	for i := range u.Variants {
+		v := &u.Variants[i]
+		if v.Value != key || v.Struct == nil || v.Since > c.release {
+			continue
 		}
+		// A value of this variant is filled again, so that what C does not know is
+		// kept.
+		have, value := u.Get(d)
+		if have != i || value == nil {
+			value = u.Set(d, i)
+		}
+		return c.Decode(v.Struct, value, unsafe.Add(src, st.m.Off))
 	}
 	u.Set(d, -1)
 	return nil

@@ -40,6 +40,7 @@ func (c *Codec) needs(r Release, what string) *FieldError {
 // at puts a field's name, or an index, before the path of an error.
 func (e *FieldError) at(name string) *FieldError {
 	switch {
+	case name == "":
 	case e.Path == "":
 		e.Path = name
 	case e.Path[0] == '[':
@@ -54,6 +55,9 @@ func (e *FieldError) at(name string) *FieldError {
 func under(name string, err error) error {
 	if e, ok := err.(*FieldError); ok {
 		return e.at(name)
+	}
+	if name == "" {
+		return err
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }

@@ -175,6 +175,9 @@ func (m *goMemory) Alloc(size uintptr) (unsafe.Pointer, error) {
 	}
 	m.left--
 	chunk := make([]uint64, size/8+1)
+	for i := range chunk {
+		chunk[i] = 0xa5a5a5a5a5a5a5a5
+	}
 	m.chunks = append(m.chunks, chunk)
 	return unsafe.Pointer(unsafe.SliceData(chunk)), nil
 }
@@ -183,6 +186,7 @@ func (m *goMemory) Keep(unsafe.Pointer) {}
 
 // Init does what libxl's _init does.
 func (m *goMemory) Init(s *Struct, p unsafe.Pointer) {
+	clear(unsafe.Slice((*byte)(p), m.codec.Layout(s).Size))
 	for i := range s.Fields {
 		f, l := &s.Fields[i], m.codec.Layout(s).Members[i]
 		if l.Off == Absent {
