@@ -37,6 +37,8 @@ func Generate(dir string) (map[string][]byte, error) {
 		"libxl/enums_gen.go":         m.enumsFile,
 		"libxl/types_gen.go":         m.typesFile,
 		"libxl/new_gen.go":           m.newFile,
+		"libxl/json_gen.go":          m.jsonFile,
+		"libxl/copy_gen.go":          m.copyFile,
 		"internal/abi/tables_gen.go": m.tablesFile,
 		"internal/capi/calls_gen.go": m.callsFile,
 	})
