@@ -1,0 +1,118 @@
+package layout
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-xenlight/xenlight/internal/abi"
+)
+
+// Assertions writes a C file that compiles only against headers of libxl in
+// which all types and values are as given: the size of every type, offset, size
+// and type of every member, and the value of every constant; and in which there
+// are no members and values beside them, not even in what looks like padding.
+func Assertions(w io.Writer, types []abi.CType, enums []*abi.Enum, r abi.Release) error {
+	a := asserter{w: w}
+	a.printf("/* What xenlight takes libxl of Xen %s to be. C11 with GNU extensions. */\n"+
+		"#include <stddef.h>\n#include <libxl.h>\n"+
+		"#define MEMBER(t, m) (((t *)0)->m)\n"+
+		"#define SIZE(t, n) _Static_assert(sizeof(t) == (n), \"size of \" #t)\n"+
+		"#define PLACE(t, m, off, n) \\\n"+
+		"\t_Static_assert(offsetof(t, m) == (off), \"offset of \" #t \".\" #m); \\\n"+
+		"\t_Static_assert(sizeof(MEMBER(t, m)) == (n), \"size of \" #t \".\" #m)\n"+
+		"#define TYPE(t, m, c) \\\n"+
+		"\t_Static_assert(__builtin_types_compatible_p(__typeof__(MEMBER(t, m)), c), \"type of \" #t \".\" #m)\n"+
+		"#define VALUE(c, n) _Static_assert((c) == (n), \"value of \" #c)\n"+
+		"#pragma GCC diagnostic error \"-Wmissing-field-initializers\" /* of COMPLETE */\n"+
+		"#define COMPLETE(n, t, ...) static const t complete_##n = {__VA_ARGS__}\n"+
+		"#pragma GCC diagnostic error \"-Wswitch\" /* of VALUES */\n"+
+		"#define VALUES(t, cases) static void values_of_##t(t v) { switch (v) { cases } }\n", r)
+	for _, t := range types {
+		a.printf("\nSIZE(%s, %d);\n", t.Name, t.Size)
+		for _, m := range t.Members {
+			a.printf("PLACE(%s, %s, %d, %d);\n", t.Name, m.Path, m.Off, m.Size)
+			if m.Type != "" {
+				a.printf("TYPE(%s, %s, %s);\n", t.Name, m.Path, m.Type)
+			}
+		}
+		a.complete(t)
+	}
+	for _, e := range enums {
+		if e.Since > r {
+			continue
+		}
+		a.printf("\n")
+		cases := ""
+		for _, v := range e.Values {
+			if v.Since <= r {
+				a.printf("VALUE(%s, %d);\n", constant(e, v), v.Value)
+				cases += fmt.Sprintf(" case %d:", v.Value)
+			}
+		}
+		a.printf("VALUES(libxl_%s,%s;)\n", e.Name, cases)
+	}
+	// The codec knows these two from inside.
+	a.printf("\nPLACE(libxl_bitmap, size, 0, 4);\nTYPE(libxl_bitmap, size, uint32_t);\n" +
+		"PLACE(libxl_bitmap, map, 8, 8);\nTYPE(libxl_bitmap, map, uint8_t *);\n" +
+		"PLACE(libxl_defbool, val, 0, 4);\nTYPE(libxl_defbool, val, int);\n")
+	return a.err
+}
+
+// asserter keeps the first error.
+type asserter struct {
+	w   io.Writer
+	err error
+}
+
+func (a *asserter) printf(format string, args ...any) {
+	if a.err == nil {
+		_, a.err = fmt.Fprintf(a.w, format, args...)
+	}
+}
+
+// complete writes an initialiser for each struct in a type, with a value for
+// each member: the compiler objects if there are more.
+func (a *asserter) complete(t abi.CType) {
+	if len(t.Members) == 0 {
+		return
+	}
+	values := map[string][]string{"": nil} // by the path of the struct
+	unions := make(map[string]bool)
+	order := []string{""}
+	for _, m := range t.Members {
+		parent := ""
+		if dot := strings.LastIndexByte(m.Path, '.'); dot >= 0 {
+			parent = m.Path[:dot]
+		}
+		zero := "{0}"
+		if m.Size == 0 {
+			zero = "{}"
+		}
+		values[parent] = append(values[parent], zero)
+		unions[m.Path] = m.Union
+		if m.Type == "" {
+			order = append(order, m.Path)
+		}
+	}
+	for _, path := range order {
+		typ, name := t.Name, t.Name
+		if unions[path] {
+			continue
+		}
+		if path != "" {
+			typ = fmt.Sprintf("__typeof__(MEMBER(%s, %s))", t.Name, path)
+			name += "_" + strings.ReplaceAll(path, ".", "_")
+		}
+		a.printf("COMPLETE(%s, %s, %s);\n", name, typ, strings.Join(values[path], ", "))
+	}
+}
+
+// constant is the C name of a value. The error codes are without the prefix.
+func constant(e *abi.Enum, v abi.EnumValue) string {
+	c := strings.ToUpper(e.Name + "_" + v.Name)
+	if e.Name == "error" {
+		return c
+	}
+	return "LIBXL_" + c
+}
