@@ -194,3 +194,12 @@ func readUnion(w *writer, f *member, i int) {
 		}
 	}
 }
+
+// testTypesFile lists all structs for tests.
+func (m *model) testTypesFile(w *writer) {
+	w.printf("package abitest\n\nimport \"github.com/go-xenlight/xenlight/libxl\"\n\n// Types are all structs of package libxl.\nvar Types = []Type{\n")
+	for _, st := range m.structs {
+		w.printf("typeOf(libxl.New%s),\n", st.goName)
+	}
+	w.printf("}\n")
+}

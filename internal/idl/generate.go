@@ -34,13 +34,14 @@ func Generate(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	return emit(map[string]func(*writer){
-		"libxl/enums_gen.go":         m.enumsFile,
-		"libxl/types_gen.go":         m.typesFile,
-		"libxl/new_gen.go":           m.newFile,
-		"libxl/json_gen.go":          m.jsonFile,
-		"libxl/copy_gen.go":          m.copyFile,
-		"internal/abi/tables_gen.go": m.tablesFile,
-		"internal/capi/calls_gen.go": m.callsFile,
+		"libxl/enums_gen.go":               m.enumsFile,
+		"libxl/types_gen.go":               m.typesFile,
+		"libxl/new_gen.go":                 m.newFile,
+		"libxl/json_gen.go":                m.jsonFile,
+		"libxl/copy_gen.go":                m.copyFile,
+		"internal/abi/abitest/list_gen.go": m.testTypesFile,
+		"internal/abi/tables_gen.go":       m.tablesFile,
+		"internal/capi/calls_gen.go":       m.callsFile,
 	})
 }
 
