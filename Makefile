@@ -47,7 +47,8 @@ lint: ## gofmt, go vet, staticcheck; golangci-lint too if it is installed
 unit: ## tests that need neither a Xen library nor QEMU
 	go test -short ./...
 
-library: setup ## tests against the installed libxenlight, with the race detector too
+library: setup ## tests against libxl's headers of three releases and the installed libxenlight, with the race detector too
+	XENLIGHT_TEST_HEADERS=1 go test -count=1 ./internal/layout
 	XENLIGHT_TEST_LIBRARY=1 go test -count=1 ./internal/capi
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race ./internal/capi ./internal/abi ./internal/loop
 
