@@ -17,8 +17,9 @@ type CMember struct {
 	Type string // as C spells it; empty for what has no name
 	Off  uint32 // in the outermost struct
 	Size uint32
-	// Union says that the members below this one share its place.
-	Union bool
+	// Scalar is a number, a pointer or an enumeration. Of a Union the members
+	// below share its place.
+	Scalar, Union bool
 }
 
 // builtins are the types of the IDL that are neither structs nor enumerations.
@@ -90,13 +91,13 @@ func (d *describer) members(list []CMember, s *Struct, path string, base uint32)
 		if f.Since > d.release {
 			continue
 		}
-		own := CMember{path + f.Name, f.cType(), base + m.Off, m.Size, f.Kind == KindUnion}
+		own := CMember{path + f.Name, f.cType(), base + m.Off, m.Size, f.scalar(), f.Kind == KindUnion}
 		switch f.Kind {
 		case KindArray:
 			own.Type, own.Size = pointerTo(f.Array.Elem.cType()), sizeofPointer
-			list = append(list, CMember{Path: path + f.Array.Len, Type: "int", Off: base + m.Aux, Size: sizeofInt}, own)
+			list = append(list, CMember{Path: path + f.Array.Len, Type: "int", Off: base + m.Aux, Size: sizeofInt, Scalar: true}, own)
 		case KindUnion:
-			key := CMember{Path: path + f.Union.Key, Type: "libxl_" + f.Union.KeyEnum.Name, Off: base + m.Aux, Size: sizeofInt}
+			key := CMember{Path: path + f.Union.Key, Type: "libxl_" + f.Union.KeyEnum.Name, Off: base + m.Aux, Size: sizeofInt, Scalar: true}
 			list = append(list, key, own)
 			for j, v := range f.Union.Variants {
 				if v.Since > d.release || v.Struct == nil {
@@ -124,6 +125,14 @@ var cTypes = map[Kind]string{
 	KindMAC: "libxl_mac", KindHwcap: "libxl_hwcap", KindGenID: "libxl_ms_vm_genid", KindString: "char *",
 	KindBitmap: "libxl_bitmap", KindStringList: "libxl_string_list", KindKeyValueList: "libxl_key_value_list",
 	KindCpuidPolicy: "libxl_cpuid_policy_list", KindEvLink: "libxl_ev_link",
+}
+
+func (f *Field) scalar() bool {
+	switch f.Kind {
+	case KindStruct, KindUnion, KindUUID, KindMAC, KindHwcap, KindGenID, KindBitmap, KindDefbool, KindEvLink:
+		return false
+	}
+	return true
 }
 
 // cType is how C spells the type of a value.

@@ -56,7 +56,9 @@ type compiler struct {
 // accepted.
 func (c *compiler) compile(t *testing.T, text []byte) string {
 	t.Helper()
-	cmd := exec.Command(c.command, append(slices.Clone(c.args), "-std=gnu11", "-fsyntax-only", "-fmax-errors=10", "-xc", "-")...)
+	cmd := exec.Command(c.command, append(slices.Clone(c.args), "-std=gnu11", "-fsyntax-only", "-Werror",
+		// Errors are to point at the assertion, not into its macro.
+		"-ftrack-macro-expansion=0", "-fno-diagnostics-show-caret", "-xc", "-")...)
 	cmd.Stdin = bytes.NewReader(text)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
