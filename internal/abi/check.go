@@ -27,7 +27,10 @@ func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
 		var err *FieldError
 		switch st.kind {
 		case KindEnum:
-			err = c.checkEnum(st.f.Enum, *(*int32)(p))
+			// A new struct may have 0 where the enumeration has no such value.
+			if v := *(*int32)(p); v != int32(st.f.latest()) || st.f.Go == "" {
+				err = c.checkEnum(st.f.Enum, v)
+			}
 		case KindDefbool:
 			if n := *(*int8)(p); n < -1 || n > 1 {
 				err = problem("%d is not a value of Defbool", n)
