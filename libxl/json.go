@@ -16,6 +16,9 @@ import (
 // not hold: text that is not UTF-8, text with NUL, numbers outside the range of
 // the C type.
 //
+// A struct within a struct is always written, even if it is empty, but for those
+// of Xen 4.21 and later (arm_sci, xenstore_quota).
+//
 // Two things are written less than completely, for libxl's form has no room for
 // them: of Hwcap the first four words, and a KeyValueList cannot tell a null from
 // an empty value. A member that libxl leaves out for good (Features of a PV

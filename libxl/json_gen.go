@@ -1527,7 +1527,7 @@ func (x *DomainBuildInfoArchArm) writeJSON(w *jsonWriter) {
 	w.enum("vuart", &vuartTypeTable, int32(x.Vuart), 0)
 	w.enum("sve_vl", &sveTypeTable, int32(x.SveVl), 0)
 	w.uint("nr_spis", uint64(x.NrSpis), 0xffffffff)
-	w.object("arm_sci", &x.ArmSci)
+	w.newObject("arm_sci", &x.ArmSci)
 	w.close('}')
 }
 
@@ -1712,7 +1712,7 @@ func (x *DomainBuildInfo) writeJSON(w *jsonWriter) {
 	w.defbool("vpmu", x.Vpmu)
 	w.defbool("trap_unmapped_accesses", x.TrapUnmappedAccesses)
 	w.uint("xenstore_feature_mask", uint64(x.XenstoreFeatureMask), 0xffffffff)
-	w.object("xenstore_quota", &x.XenstoreQuota)
+	w.newObject("xenstore_quota", &x.XenstoreQuota)
 	w.close('}')
 }
 

@@ -1,6 +1,7 @@
 package libxl
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -221,6 +222,16 @@ func (w *jsonWriter) object(name string, x jsonAppender) {
 	x.writeJSON(w)
 	if w.err != nil && !failed {
 		w.err.under(name)
+	}
+}
+
+// newObject writes a struct that only the newest releases have, unless it is
+// empty.
+func (w *jsonWriter) newObject(name string, x jsonAppender) {
+	before := len(w.b)
+	w.object(name, x)
+	if bytes.HasSuffix(w.b[before:], []byte(`"`+name+`":{}`)) {
+		w.b = w.b[:before]
 	}
 }
 

@@ -8,6 +8,11 @@ import (
 // maxMembers is how many members jsonSeen of package libxl can tell apart.
 const maxMembers = 128
 
+// jsonAsOf is the release after which a new struct is left out of JSON while it
+// is empty, where libxl would always write it: so JSON that uses nothing newer
+// is what the releases in use write, and all releases take it for the same.
+var jsonAsOf = Release{4, 20}
+
 // jsonKind is how the members of a kind are written and read: Go source with
 // $x for the field, $n for its name in JSON, $d for its default, $t for the
 // table of its enumeration and $T for its type. Without write the elements of
@@ -106,6 +111,8 @@ func writeJSON(w *writer, st *structure) {
 				panic(fmt.Sprintf("%s.%s: JSON of arrays of %s is not known: enter it in internal/idl/gen_json.go", st.name, f.Name, f.kind))
 			}
 			w.printf("%s\n", f.jsonText("writeArray(w, $n, $x, "+elem+")"))
+		case f.strukt != nil && f.since.Compare(jsonAsOf) > 0:
+			w.printf("%s\n", f.jsonText("w.newObject($n, &$x)"))
 		default:
 			w.printf("%s\n", f.jsonText(jsonKinds[f.kind].write))
 		}
