@@ -2,7 +2,6 @@ package abi
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unsafe"
@@ -52,8 +51,16 @@ func storeStrings(mem Memory, d unsafe.Pointer, list []string) error {
 
 // pairs lists keys and values in turn, sorted by key.
 func pairs(m map[string]string) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
 	list := make([]string, 0, 2*len(m))
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	for _, k := range keys {
 		list = append(list, k, m[k])
 	}
 	return list

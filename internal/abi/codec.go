@@ -289,6 +289,11 @@ func (c *Codec) decodeArray(st *step, d, src unsafe.Pointer) error {
 	return nil
 }
 
+// CheckLength reports what cannot be an array of n structs of libxl's at p.
+func (c *Codec) CheckLength(s *Struct, n int, p unsafe.Pointer) error {
+	return checkLength(n, p, c.layouts[s.ID].Size)
+}
+
 // checkLength reports what cannot be an array of n elements of libxl's.
 func checkLength(n int, p unsafe.Pointer, size uint32) error {
 	if n < 0 || n > 0 && p == nil || int64(n)*int64(size) > maxBytes {

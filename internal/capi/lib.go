@@ -19,14 +19,15 @@ type Lib struct {
 	Release abi.Release
 	Codec   *abi.Codec
 
-	fn      [numFns]uintptr
-	calls   [numFns]atomic.Uint64
-	structs []structSyms
+	fn        [numFns]uintptr
+	calls     [numFns]atomic.Uint64
+	structs   []structSyms // by the struct's ID
+	templates []template   // too
 
-	calloc, free, fdopen, fclose uintptr
-	createLogger, destroyLogger  uintptr
-	cpuidParse                   uintptr
-	hooks, eventHooks            unsafe.Pointer // in C memory, for ever
+	malloc, calloc, free, fdopen, fclose uintptr
+	createLogger, destroyLogger          uintptr
+	cpuidParse                           uintptr
+	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
 }
 
 // structSyms are the helpers that libxl has for a named struct; 0 where it has
@@ -113,14 +114,16 @@ func (l *Lib) bind(handle uintptr) error {
 	l.destroyLogger = r.symbol("xtl_logger_destroy")
 	l.cpuidParse = r.symbol("libxl_cpuid_parse_config")
 	r.handle = purego.RTLD_DEFAULT
-	l.calloc, l.free = r.symbol("calloc"), r.symbol("free")
+	l.malloc, l.calloc, l.free = r.symbol("malloc"), r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")
 	if r.err != nil {
 		return r.err
 	}
-	if err := l.probe(l.Codec); err != nil {
+	templates, err := l.probe(l.Codec)
+	if err != nil {
 		return err
 	}
+	l.templates = templates
 	return l.makeHooks()
 }
 

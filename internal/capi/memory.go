@@ -29,36 +29,6 @@ func (l *Lib) Free(p unsafe.Pointer) {
 	}
 }
 
-// Init is part of abi.Memory.
-func (l *Lib) Init(s *abi.Struct, p unsafe.Pointer) {
-	purego.SyscallN(l.structs[s.ID].init, uintptr(p))
-}
-
-// InitUnion is part of abi.Memory.
-func (l *Lib) InitUnion(s *abi.Struct, _ int, p unsafe.Pointer, key int32) {
-	purego.SyscallN(l.structs[s.ID].initUnion, uintptr(p), uintptr(key))
-}
-
-// CPUID is part of abi.Memory.
-func (l *Lib) CPUID(p unsafe.Pointer, policy string) error {
-	s, err := l.CString(policy)
-	if err != nil {
-		return err
-	}
-	defer l.Free(s)
-	r, _, _ := purego.SyscallN(l.cpuidParse, uintptr(p), uintptr(s))
-	if int32(r) != 0 {
-		return fmt.Errorf("libxl does not understand %q (code %d)", policy, int32(r))
-	}
-	return nil
-}
-
-func (l *Lib) dispose(s *abi.Struct, p unsafe.Pointer) {
-	if f := l.structs[s.ID].dispose; f != 0 {
-		purego.SyscallN(f, uintptr(p))
-	}
-}
-
 // CString copies a string without NUL to memory of libc's.
 func (l *Lib) CString(s string) (unsafe.Pointer, error) {
 	p, err := l.Alloc(uintptr(len(s)) + 1)
@@ -76,75 +46,145 @@ func (l *Lib) TakeString(p unsafe.Pointer) string {
 	return s
 }
 
-// memory is abi.Memory for one struct.
-type memory struct {
-	*Lib
-	kept []unsafe.Pointer
+// block is a struct of libxl's in C memory, and abi.Memory for what it owns.
+type block struct {
+	lib   *Lib
+	typ   *abi.Struct
+	p     unsafe.Pointer
+	kept  []unsafe.Pointer // strings in it that are ours to free
+	calls int              // of C for this block; the benchmarks report them
+	args  [2]uintptr       // of a call: SyscallN's list is on the heap, make it once
 }
 
-func (m *memory) Keep(p unsafe.Pointer) { m.kept = append(m.kept, p) }
+func (b *block) call(fn uintptr) uintptr {
+	b.calls++
+	r, _, _ := purego.SyscallN(fn, b.args[:]...)
+	return r
+}
+
+// Alloc is part of abi.Memory.
+func (b *block) Alloc(size uintptr) (unsafe.Pointer, error) {
+	b.args[0] = max(size, 1)
+	r := b.call(b.lib.malloc)
+	if r == 0 {
+		return nil, ErrNoMemory
+	}
+	return ptr(r), nil
+}
+
+func (b *block) free(p unsafe.Pointer) {
+	b.args[0] = uintptr(p)
+	b.call(b.lib.free)
+}
+
+// Init is part of abi.Memory. The defaults are libxl's own: what its _init wrote
+// when the library was loaded.
+func (b *block) Init(s *abi.Struct, p unsafe.Pointer) {
+	t := b.lib.templates[s.ID].defaults
+	copy(unsafe.Slice((*byte)(p), len(t)), t)
+}
+
+// InitUnion is part of abi.Memory.
+func (b *block) InitUnion(s *abi.Struct, i int, p unsafe.Pointer, key int32) {
+	m := &b.lib.Codec.Layout(s).Members[i]
+	*(*int32)(unsafe.Add(p, m.Aux)) = key
+	for _, arm := range b.lib.templates[s.ID].arms {
+		if arm.key == key {
+			copy(unsafe.Slice((*byte)(unsafe.Add(p, m.Off)), m.Size), arm.defaults)
+		}
+	}
+}
+
+// Keep is part of abi.Memory.
+func (b *block) Keep(p unsafe.Pointer) { b.kept = append(b.kept, p) }
+
+// CPUID is part of abi.Memory.
+func (b *block) CPUID(p unsafe.Pointer, policy string) error {
+	b.calls += 3
+	s, err := b.lib.CString(policy)
+	if err != nil {
+		return err
+	}
+	defer b.lib.Free(s)
+	r, _, _ := purego.SyscallN(b.lib.cpuidParse, uintptr(p), uintptr(s))
+	if int32(r) != 0 {
+		return fmt.Errorf("libxl does not understand %q (code %d)", policy, int32(r))
+	}
+	return nil
+}
 
 // Value is a struct of libxl's in C memory.
-type Value[T any] struct {
-	lib  *Lib
-	typ  *abi.Struct
-	p    unsafe.Pointer
-	kept []unsafe.Pointer // strings in it that are ours to free
-}
+type Value[T any] struct{ b *block }
 
 // New makes a struct with libxl's defaults, for libxl to fill.
 func New[T any](l *Lib) (Value[T], error) {
-	t := abi.Of[T]()
+	b, err := l.newBlock(abi.Of[T]())
+	return Value[T]{b}, err
+}
+
+func (l *Lib) newBlock(t *abi.Struct) (*block, error) {
 	if t.Since > l.Release {
-		return Value[T]{}, fmt.Errorf("%s needs Xen %s, this is %s: %w", t.Go, t.Since, l.Release, abi.ErrUnsupported)
+		return nil, fmt.Errorf("%s needs Xen %s, this is %s: %w", t.Go, t.Since, l.Release, abi.ErrUnsupported)
 	}
-	p, err := l.Alloc(uintptr(l.Codec.Layout(t).Size))
-	if err != nil {
-		return Value[T]{}, err
+	b := &block{lib: l, typ: t}
+	var err error
+	if b.p, err = b.Alloc(uintptr(l.Codec.Layout(t).Size)); err != nil {
+		return nil, err
 	}
-	l.Init(t, p)
-	return Value[T]{lib: l, typ: t, p: p}, nil
+	b.Init(t, b.p)
+	return b, nil
 }
 
 // Encode makes a struct that says what x says. What cannot be said to this
 // release is refused before C is entered.
 func Encode[T any](l *Lib, x *T) (Value[T], error) {
-	t := abi.Of[T]()
+	b, err := l.encode(abi.Of[T](), unsafe.Pointer(x))
+	return Value[T]{b}, err
+}
+
+func (l *Lib) encode(t *abi.Struct, x unsafe.Pointer) (*block, error) {
 	if x == nil {
-		return Value[T]{}, &abi.FieldError{Problem: "nil *" + t.Go}
+		return nil, &abi.FieldError{Problem: "nil *" + t.Go}
 	}
-	if err := l.Codec.Check(t, unsafe.Pointer(x)); err != nil {
-		return Value[T]{}, err
+	if err := l.Codec.Check(t, x); err != nil {
+		return nil, err
 	}
-	v, err := New[T](l)
+	b, err := l.newBlock(t)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
-	mem := memory{Lib: l}
-	err = l.Codec.Encode(&mem, t, v.p, unsafe.Pointer(x))
-	v.kept = mem.kept
-	if err != nil {
-		v.Free()
-		return Value[T]{}, err
+	if err := l.Codec.Encode(b, t, b.p, x); err != nil {
+		b.dispose()
+		return nil, err
 	}
-	return v, nil
+	return b, nil
 }
 
 // Ptr is the address to give to libxl.
-func (v Value[T]) Ptr() unsafe.Pointer { return v.p }
+func (v Value[T]) Ptr() unsafe.Pointer { return v.b.p }
 
 // Get copies the struct to x.
-func (v Value[T]) Get(x *T) error { return v.lib.Codec.Decode(v.typ, unsafe.Pointer(x), v.p) }
+func (v Value[T]) Get(x *T) error { return v.b.get(unsafe.Pointer(x)) }
 
-// Free disposes of the struct, once.
-func (v Value[T]) Free() {
-	if v.p != nil {
-		v.lib.dispose(v.typ, v.p)
-		v.lib.Free(v.p)
-		for _, p := range v.kept {
-			v.lib.Free(p)
-		}
+// Free disposes of the struct. Freeing it again, or what New or Encode has
+// refused to make, does nothing.
+func (v Value[T]) Free() { v.b.dispose() }
+
+func (b *block) get(x unsafe.Pointer) error { return b.lib.Codec.Decode(b.typ, x, b.p) }
+
+func (b *block) dispose() {
+	if b == nil || b.p == nil {
+		return
 	}
+	if f := b.lib.structs[b.typ.ID].dispose; f != 0 {
+		b.args[0] = uintptr(b.p)
+		b.call(f)
+	}
+	b.free(b.p)
+	for _, p := range b.kept {
+		b.free(p)
+	}
+	b.p, b.kept = nil, nil
 }
 
 // Decode copies a struct that libxl owns to x.
@@ -154,10 +194,14 @@ func Decode[T any](l *Lib, p unsafe.Pointer, x *T) error {
 
 // DecodeList copies an array of n structs that libxl owns.
 func DecodeList[T any](l *Lib, p unsafe.Pointer, n int) ([]T, error) {
-	size := int(l.Codec.Layout(abi.Of[T]()).Size)
+	t := abi.Of[T]()
+	if err := l.Codec.CheckLength(t, n, p); err != nil {
+		return nil, err
+	}
+	size := int(l.Codec.Layout(t).Size)
 	list := make([]T, n)
 	for i := range list {
-		if err := Decode(l, unsafe.Add(p, i*size), &list[i]); err != nil {
+		if err := l.Codec.Decode(t, unsafe.Pointer(&list[i]), unsafe.Add(p, i*size)); err != nil {
 			return nil, fmt.Errorf("[%d].%w", i, err)
 		}
 	}
