@@ -54,8 +54,16 @@ func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
 			if n := len(*(*[]struct{})(p)); n > 0 {
 				err = c.checkArray(st, n, p)
 			}
+		case KindInt:
+			if n := *(*int)(p); n < math.MinInt32 || n > math.MaxInt32 {
+				err = problem("%d does not fit a C int", n)
+			}
+		case KindBitmap, KindStringList, KindCpuidPolicy:
+			if len(*(*[]struct{})(p)) > 0 {
+				err = checkRef(st.f, p)
+			}
 		default:
-			err = checkValue(st.f, p)
+			err = checkRef(st.f, p)
 		}
 		if err != nil {
 			return err.at(st.path)
@@ -64,12 +72,9 @@ func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
 	return nil
 }
 
-func checkValue(f *Field, p unsafe.Pointer) *FieldError {
+// checkRef checks a value that is a pointer in C, or has one.
+func checkRef(f *Field, p unsafe.Pointer) *FieldError {
 	switch f.Kind {
-	case KindInt:
-		if n := *(*int)(p); n < math.MinInt32 || n > math.MaxInt32 {
-			return problem("%d does not fit a C int", n)
-		}
 	case KindBitmap:
 		if n := len(*(*[]byte)(p)); n > maxBytes {
 			return problem("%d bytes are too many", n)

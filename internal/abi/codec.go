@@ -92,6 +92,14 @@ func (c *Codec) encode(mem Memory, steps []step, dst, src unsafe.Pointer) error 
 			if n := len(*(*[]struct{})(v)); n > 0 {
 				err = c.encodeArray(mem, st, n, unsafe.Add(dst, st.cs), v)
 			}
+		case KindString:
+			if *(*string)(v) != "" {
+				err = encodeRef(mem, st.f, d, v)
+			}
+		case KindBitmap, KindStringList, KindCpuidPolicy:
+			if len(*(*[]struct{})(v)) > 0 {
+				err = encodeRef(mem, st.f, d, v)
+			}
 		default:
 			err = encodeRef(mem, st.f, d, v)
 		}
@@ -102,15 +110,11 @@ func (c *Codec) encode(mem Memory, steps []step, dst, src unsafe.Pointer) error 
 	return nil
 }
 
-// encodeRef encodes a value that is a pointer in C, or has one.
+// encodeRef encodes a value that is not empty and is a pointer in C, or has one.
 func encodeRef(mem Memory, f *Field, d, v unsafe.Pointer) error {
 	switch f.Kind {
 	case KindString:
-		s := *(*string)(v)
-		if s == "" {
-			return nil
-		}
-		if err := storeString(mem, d, s); err != nil {
+		if err := storeString(mem, d, *(*string)(v)); err != nil {
 			return err
 		}
 		if f.Const {
@@ -245,6 +249,8 @@ func (c *Codec) decode(steps []step, dst, src unsafe.Pointer) error {
 			err = c.decodeUnion(st, unsafe.Add(dst, st.gs), unsafe.Add(src, st.cs))
 		case KindArray:
 			err = c.decodeArray(st, d, unsafe.Add(src, st.cs))
+		case KindString:
+			*(*string)(d) = GoString(loadPointer(p))
 		default:
 			err = decodeRef(st.f, d, p)
 		}
@@ -258,8 +264,6 @@ func (c *Codec) decode(steps []step, dst, src unsafe.Pointer) error {
 // decodeRef decodes a value that is a pointer in C, or has one.
 func decodeRef(f *Field, d, p unsafe.Pointer) (err error) {
 	switch f.Kind {
-	case KindString:
-		*(*string)(d) = GoString(loadPointer(p))
 	case KindBitmap:
 		*(*[]byte)(d), err = loadBitmap(p)
 	case KindStringList:

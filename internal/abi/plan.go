@@ -20,10 +20,10 @@ type step struct {
 	path   string // Go name of f, with those of the nested structs before it
 }
 
-// Kinds of steps only.
+// Kinds of steps only. They follow the others, which makes a switch a jump.
 const (
 	// kindConverted is a number whose default another release has changed.
-	kindConverted Kind = 0x80 + iota
+	kindConverted Kind = KindUnion + 1 + iota
 	// kindLater is a member that the release does not have.
 	kindLater
 )
