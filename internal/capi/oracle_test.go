@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -44,7 +45,7 @@ const shimmed = "XENLIGHT_SHIMMED"
 func TestOracle(t *testing.T) {
 	l := library(t)
 	if os.Getenv(shimmed) == "" {
-		preloaded(t)
+		preloaded(t, nil)
 		return
 	}
 	o := newOracle(t, l)
@@ -55,8 +56,43 @@ func TestOracle(t *testing.T) {
 	t.Run("quirks", o.quirks)
 }
 
-// preloaded runs the test that calls it again, with the shim.
-func preloaded(t *testing.T) {
+// TestOracleOfOtherReleases uses the packages that scripts/fetch-xen has
+// unpacked.
+func TestOracleOfOtherReleases(t *testing.T) {
+	if os.Getenv(shimmed) != "" {
+		t.Skip("runs the others")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, suite := range []struct {
+		name, release string
+		loader        string // where the suite's libc is newer than this machine's may be
+	}{
+		{"bullseye", "4.14", ""},
+		{"trixie", "4.20", "ld-linux-x86-64.so.2"},
+	} {
+		t.Run(suite.release, func(t *testing.T) {
+			libs := filepath.Join(cache, "xenlight", "packages", suite.name+"-amd64", "usr/lib/x86_64-linux-gnu")
+			library := filepath.Join(libs, "libxenlight.so."+suite.release)
+			if _, err := os.Stat(library); err != nil || runtime.GOARCH != "amd64" {
+				t.Skipf("not tested: scripts/fetch-xen %s amd64 has not been run", suite.name)
+			}
+			var loader []string
+			env := []string{"XENLIGHT_LIBRARY=" + library}
+			if suite.loader != "" {
+				loader = []string{filepath.Join(libs, suite.loader), "--library-path", libs}
+			} else {
+				env = append(env, "LD_LIBRARY_PATH="+libs)
+			}
+			preloaded(t, loader, env...)
+		})
+	}
+}
+
+// preloaded runs TestOracle with the shim, perhaps by another dynamic loader.
+func preloaded(t *testing.T, loader []string, env ...string) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +101,12 @@ func preloaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run", "^"+t.Name()+"$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()))
-	cmd.Env = append(os.Environ(), shimmed+"=1", "LD_PRELOAD="+shim)
+	args := append(loader, self, "-test.run", "^TestOracle$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()))
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(append(os.Environ(), shimmed+"=1", "LD_PRELOAD="+shim), env...)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestOracle")) {
 		t.Errorf("with %s: %v", filepath.Base(shim), err)
 	}
 }
