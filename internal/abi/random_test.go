@@ -136,6 +136,13 @@ var goValues = func() map[*Struct]func() reflect.Value {
 	m := map[*Struct]func() reflect.Value{}
 	add := func(s *Struct, f func() reflect.Value) { m[s] = f }
 	addType[libxl.DomainConfig](add)
+	addType[libxl.SchedCredit2Params](add)
+	addType[libxl.SchedCreditParams](add)
+	addType[libxl.Cputopology](add)
+	addType[libxl.Vkbinfo](add)
+	addType[libxl.Nicinfo](add)
+	addType[libxl.Diskinfo](add)
+	addType[libxl.Vminfo](add)
 	addType[libxl.DomainRestoreParams](add)
 	addType[libxl.Channelinfo](add)
 	addType[libxl.Event](add)

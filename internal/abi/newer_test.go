@@ -1,0 +1,236 @@
+package abi
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// site leads from the value of a root type to a struct in it.
+type site struct {
+	path  string
+	since []newness // of what the way goes through, the outermost first
+	enter func(root unsafe.Pointer) unsafe.Pointer
+}
+
+// newness is since when there is what lies at a path.
+type newness struct {
+	path  string
+	since Release
+}
+
+// change makes one field of a value other than its default.
+type change struct {
+	newness
+	name  string // what an error says
+	apply func(root unsafe.Pointer)
+	since []newness
+	same  bool // it is the default
+}
+
+// defaults gives a zeroed Go struct libxl's defaults.
+func defaults(s *Struct, p unsafe.Pointer) {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		switch {
+		case f.Kind == KindUnion:
+			*(*int32)(unsafe.Add(p, f.Union.KeyOff)) = f.Union.KeyInit
+		case f.Kind == KindStruct:
+			defaults(f.Struct, unsafe.Add(p, f.Off))
+		case f.Go != "":
+			setDefault(f, unsafe.Add(p, f.Off))
+		}
+	}
+}
+
+// changes lists all that can be changed in a root type, one thing at a time.
+func changes(s *Struct, at site, visit func(*Struct), add func(change)) {
+	visit(s)
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if f.Go == "" {
+			continue
+		}
+		path := strings.TrimPrefix(at.path+"."+f.Go, ".")
+		since := append(at.since[:len(at.since):len(at.since)], newness{path, f.Since})
+		field := func(root unsafe.Pointer) unsafe.Pointer { return unsafe.Add(at.enter(root), f.Off) }
+		item := change{newness: newness{path, f.Since}, name: f.Go, since: since}
+		switch f.Kind {
+		case KindStruct:
+			changes(f.Struct, site{path, since, field}, visit, add)
+		case KindArray:
+			elem := func(root unsafe.Pointer) unsafe.Pointer { return f.Array.Make(field(root), 1) }
+			item.apply = func(root unsafe.Pointer) {
+				switch p, e := elem(root), &f.Array.Elem; e.Kind {
+				case KindStruct:
+					defaults(e.Struct, p)
+				default:
+					nonDefault(e, p)
+				}
+			}
+			add(item)
+			switch e := &f.Array.Elem; e.Kind {
+			case KindStruct:
+				changes(e.Struct, site{path + "[0]", since, func(root unsafe.Pointer) unsafe.Pointer {
+					p := elem(root)
+					defaults(e.Struct, p)
+					return p
+				}}, visit, add)
+			case KindEnum:
+				enumChanges(e, path+"[0]", since, elem, add)
+			}
+		case KindUnion:
+			unionChanges(f, at, since, path, visit, add)
+		case KindEnum:
+			item.apply = func(root unsafe.Pointer) { nonDefault(f, field(root)) }
+			add(item)
+			enumChanges(f, path, since, field, add)
+		default:
+			item.apply = func(root unsafe.Pointer) { nonDefault(f, field(root)) }
+			add(item)
+		}
+	}
+}
+
+func enumChanges(f *Field, path string, since []newness, field func(unsafe.Pointer) unsafe.Pointer, add func(change)) {
+	for _, v := range f.Enum.Values {
+		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) { *(*int32)(field(root)) = v.Value },
+			append(since[:len(since):len(since)], newness{path, v.Since}), v.Value == int32(f.latest())})
+	}
+}
+
+func unionChanges(f *Field, at site, since []newness, path string, visit func(*Struct), add func(change)) {
+	u := f.Union
+	keyPath := strings.TrimPrefix(at.path+"."+u.KeyGo, ".")
+	for i := range u.Variants {
+		v := &u.Variants[i]
+		if v.Struct == nil {
+			add(change{newness{keyPath, v.Since}, v.Name, func(root unsafe.Pointer) {
+				*(*int32)(unsafe.Add(at.enter(root), u.KeyOff)) = v.Value
+			}, append(since[:len(since):len(since)], newness{keyPath, v.Since}), v.Value == u.KeyInit})
+			continue
+		}
+		since := append(since[:len(since):len(since)], newness{path, v.Since})
+		enter := func(root unsafe.Pointer) unsafe.Pointer {
+			p := u.Set(unsafe.Add(at.enter(root), f.Off), i)
+			defaults(v.Struct, p)
+			return p
+		}
+		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) { enter(root) }, since, false})
+		changes(v.Struct, site{path, since, enter}, visit, add)
+	}
+}
+
+// nonDefault stores what is not the field's default but valid since its release.
+func nonDefault(f *Field, p unsafe.Pointer) {
+	switch f.Kind {
+	case KindBool:
+		*(*bool)(p) = true
+	case KindUint8:
+		*(*uint8)(p) = uint8(f.latest()) ^ 1
+	case KindUint16:
+		*(*uint16)(p) = uint16(f.latest()) ^ 1
+	case KindUint32, KindDevid:
+		*(*uint32)(p) = uint32(f.latest()) ^ 1
+	case KindUint64:
+		*(*uint64)(p) = f.latest() ^ 1
+	case KindInt:
+		*(*int)(p) = int(int32(f.latest())) ^ 1
+	case KindEnum:
+		for _, v := range f.Enum.Values {
+			if v.Value != int32(f.latest()) && v.Since <= f.Since {
+				*(*int32)(p) = v.Value
+				return
+			}
+		}
+		panic("no other value of " + f.Enum.Name)
+	case KindDefbool:
+		*(*int8)(p) = -1
+	case KindUUID, KindMAC, KindGenID:
+		*(*byte)(p) = 1
+	case KindHwcap:
+		*(*uint32)(p) = 1
+	case KindString:
+		*(*string)(p) = "x"
+	case KindBitmap:
+		*(*[]byte)(p) = []byte{1}
+	case KindStringList, KindCpuidPolicy:
+		*(*[]string)(p) = []string{"k=v"}
+	case KindKeyValueList:
+		*(*map[string]string)(p) = map[string]string{"k": "v"}
+	default:
+		panic(fmt.Sprintf("no value for kind %d", f.Kind))
+	}
+}
+
+// The heart of wall 5: whatever a release lacks is refused by name, all that it
+// has is taken, and what is left alone is never in the way.
+func TestWhatAReleaseLacksIsRefusedByNameEverywhere(t *testing.T) {
+	seen := map[*Struct]bool{}
+	newer, refused, taken := 0, 0, 0
+	codecs := map[Release]*Codec{}
+	for _, release := range Releases {
+		codecs[release] = codec(t, release)
+	}
+	for root, newValue := range goValues {
+		visit := func(s *Struct) { seen[s] = true }
+		here := site{enter: func(p unsafe.Pointer) unsafe.Pointer { return p }}
+		changes(root, here, visit, func(ch change) {
+			lacking := false
+			for _, release := range Releases {
+				if root.Since > release {
+					continue
+				}
+				c := codecs[release]
+				v := newValue().UnsafePointer()
+				defaults(root, v)
+				ch.apply(v)
+				err := c.Check(root, v)
+				var missing *newness
+				for i := range ch.since {
+					if ch.since[i].since > release {
+						missing = &ch.since[i]
+						break
+					}
+				}
+				if missing == nil {
+					taken++
+					if err != nil {
+						t.Errorf("%s.%s (%s) on %s: %v", root.Go, ch.path, ch.name, release, err)
+						continue
+					}
+					encode(t, c, &goMemory{codec: c, left: -1}, root, v)
+					continue
+				}
+				if err == nil && ch.same && strings.HasPrefix(ch.path, missing.path) {
+					continue
+				}
+				lacking, refused = true, refused+1
+				var field *FieldError
+				switch {
+				case !errors.As(err, &field) || !errors.Is(err, ErrUnsupported):
+					t.Errorf("%s.%s (%s) on %s: got %v, want an error that is ErrUnsupported", root.Go, ch.path, ch.name, release, err)
+				case field.Path != missing.path || field.Needs != missing.since:
+					t.Errorf("%s.%s (%s) on %s: got %v (needs %s), want %s to need %s",
+						root.Go, ch.path, ch.name, release, err, field.Needs, missing.path, missing.since)
+				case missing == &ch.since[len(ch.since)-1] && !strings.Contains(err.Error(), ch.name):
+					t.Errorf("%s.%s on %s: %v: does not name %s", root.Go, ch.path, release, err, ch.name)
+				}
+			}
+			if lacking {
+				newer++
+			}
+		})
+	}
+	for _, s := range Structs {
+		if s.Named && !seen[s] {
+			t.Errorf("libxl_%s is not tested", s.Name)
+		}
+	}
+	t.Logf("%d fields, union arms and enum values are newer than 4.14 somewhere: %d refusals, %d acceptances", newer, refused, taken)
+	if newer < 100 || refused < 300 || taken < 5000 {
+		t.Error("that is too few: the test has become blind")
+	}
+}
