@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 )
 
 // cFunctions are the arguments that name C functions of the types that libxl
@@ -131,6 +132,9 @@ func (e *evaluator) fields(c *call) ([]*Field, error) {
 			return nil, errorAt(it.pos, "member %s is there twice", f.Name)
 		}
 		seen[f.Name] = true
+		if err := t.use(it.pos); err != nil {
+			return nil, err
+		}
 		t.describe(f)
 		if len(tuple) == 3 {
 			if err := f.options(tuple[2]); err != nil {
@@ -162,6 +166,18 @@ func (f *Field) options(v starlark.Value) error {
 			return errorAt(f.pos, "%s: expected init_val, deprecated_by (strings) or const (True), got %s: %s", f.Name, kv[0], kv[1])
 		}
 	}
+	return nil
+}
+
+// use notes the place of a type without a name.
+func (v *typeValue) use(pos syntax.Position) error {
+	if v.scalar != "" || v.typ != nil {
+		return nil
+	}
+	if v.used {
+		return errorAt(pos, "expected a type of its own, this %s has a place already", v)
+	}
+	v.used = true
 	return nil
 }
 
@@ -218,6 +234,9 @@ func (e *evaluator) keyedUnion(c *call) (starlark.Value, error) {
 			s, ok := tuple[1].(*typeValue)
 			if !ok || s.scalar != "" || s.typ != nil || s.array != nil || s.union != nil {
 				return nil, errorAt(it.pos, "%s: expected Struct(None, ...) or None, got %s", m.Name, tuple[1])
+			}
+			if err := s.use(it.pos); err != nil {
+				return nil, err
 			}
 			m.Struct = &Struct{Fields: s.fields}
 		}

@@ -20,6 +20,11 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Pos, e.Msg) }
 
 func errorAt(pos syntax.Position, format string, args ...any) error {
+	for i, a := range args {
+		if v, ok := a.(starlark.Value); ok {
+			args[i] = brief(v)
+		}
+	}
 	return &Error{pos, fmt.Sprintf(format, args...)}
 }
 
@@ -81,10 +86,16 @@ type evaluator struct {
 }
 
 func (e *evaluator) run(name string, src []byte, predeclared starlark.StringDict) (starlark.StringDict, error) {
+	if len(src) > maxSource {
+		return nil, errorAt(syntax.MakePosition(&name, 1, 1), "expected at most %d bytes, got %d", maxSource, len(src))
+	}
 	opts := &syntax.FileOptions{}
 	file, err := opts.Parse(name, src, 0)
 	if err != nil {
 		return nil, positioned(err)
+	}
+	if err := checkData(file, predeclared); err != nil {
+		return nil, err
 	}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		if c, ok := n.(*syntax.CallExpr); ok {
@@ -96,7 +107,9 @@ func (e *evaluator) run(name string, src []byte, predeclared starlark.StringDict
 	if err != nil {
 		return nil, positioned(err)
 	}
-	globals, err := prog.Init(&starlark.Thread{Name: name}, predeclared)
+	thread := &starlark.Thread{Name: name}
+	thread.SetMaxExecutionSteps(maxSteps)
+	globals, err := prog.Init(thread, predeclared)
 	if err != nil {
 		return nil, positioned(err)
 	}
@@ -133,6 +146,7 @@ type typeValue struct {
 	fields []*Field // anonymous struct
 	union  *unionExpr
 	pos    syntax.Position
+	used   bool // a type without a name has one place only
 }
 
 type arrayExpr struct {

@@ -54,7 +54,22 @@ func TestErrorsTellWhereAndWhatWasExpected(t *testing.T) {
 			`x.idl:3:2: KeyedUnion: expected a value of enumeration e, got "c"`},
 		{"union's member with a name", "x = Struct('x', [('u', KeyedUnion(None, e, 'k', [\n ('b', uint8)]))])",
 			"x.idl:3:2: b: expected Struct(None, ...) or None, got uint8"},
-		{"failing expression", "x = 1 // 0", "x.idl:2:7: floored division by zero"},
+		{"expression", "x = 1 // 0", "x.idl:2:5: expected a name, a number, a string, a list, a dictionary or a constructor's call"},
+		{"comprehension", "x = [y for y in [1]]", "x.idl:2:5: expected a name, a number"},
+		{"call of what is no constructor", "x = range(1)", "x.idl:2:5: expected a call of Array, Builtin, Enumeration, KeyedUnion, Struct, UInt, namespace, got range"},
+		{"call of a method", "x = 'a'.join([])", "x.idl:2:5: expected a call of Array"},
+		{"spread arguments", "x = Struct(*[1])", "x.idl:2:12: expected a name, a number"},
+		{"statement", "def f():\n  pass", "x.idl:2:1: expected an assignment to a name or a call"},
+		{"assignment to two", "x, y = 1, 2", "x.idl:2:1: expected an assignment to a name or a call"},
+		{"unhashable key", "x = {[]: 1}", "x.idl:2:8: unhashable"},
+		{"type without a name twice", "s = Struct(None, [])\nx = Struct('x', [('a', s),\n ('b', s)])",
+			"x.idl:4:2: expected a type of its own, this anonymous Struct has a place already"},
+		{"union without a name twice", "s = Struct(None, [])\nx = Struct('x', [('u', KeyedUnion(None, e, 'k', [('a', s),\n ('b', s)]))])",
+			"x.idl:4:2: expected a type of its own"},
+		{"too long a value", "a = ['aaaaaaaaaaaaaaaaaaaaaaaaa']\nb = [a, a, a, a, a, a, a, a]\nx = Struct('x', [\n (None, b)])",
+			"x.idl:5:2: expected the member's name, got None"},
+		{"too long a value", "a = ['aaaaaaaaaaaaaaaaaaaaaaaaa']\nb = [a, a, a, a, a, a, a, a]\nx = Struct('x', [\n b])", "...]"},
+		{"too long a file", strings.Repeat("#", 1<<20), "x.idl:1:1: expected at most 262144 bytes, got 10"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
