@@ -26,7 +26,7 @@ type Lib struct {
 
 	malloc, calloc, free, fdopen, fclose uintptr
 	createLogger, destroyLogger          uintptr
-	cpuidParse                           uintptr
+	cpuidParse, cpuidParseLeaf           uintptr
 	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
 }
 
@@ -113,6 +113,7 @@ func (l *Lib) bind(handle uintptr) error {
 	l.createLogger = r.symbol("xtl_createlogger_stdiostream")
 	l.destroyLogger = r.symbol("xtl_logger_destroy")
 	l.cpuidParse = r.symbol("libxl_cpuid_parse_config")
+	l.cpuidParseLeaf = r.symbol("libxl_cpuid_parse_config_xend")
 	r.handle = purego.RTLD_DEFAULT
 	l.malloc, l.calloc, l.free = r.symbol("malloc"), r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")

@@ -3,6 +3,7 @@ package capi
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -106,7 +107,11 @@ func (b *block) CPUID(p unsafe.Pointer, policy string) error {
 		return err
 	}
 	defer b.lib.Free(s)
-	r, _, _ := purego.SyscallN(b.lib.cpuidParse, uintptr(p), uintptr(s))
+	parse := b.lib.cpuidParse
+	if strings.Contains(policy, ":") {
+		parse = b.lib.cpuidParseLeaf
+	}
+	r, _, _ := purego.SyscallN(parse, uintptr(p), uintptr(s))
 	if int32(r) != 0 {
 		return fmt.Errorf("libxl does not understand %q (code %d)", policy, int32(r))
 	}

@@ -53,6 +53,7 @@ func TestOracle(t *testing.T) {
 	t.Run("enums", o.enums)
 	t.Run("defaults", o.defaults)
 	t.Run("config", o.config)
+	t.Run("cpuid", o.cpuid)
 	t.Run("quirks", o.quirks)
 }
 
@@ -185,19 +186,25 @@ func (o *oracle) fromJSON(t *testing.T, typ abitest.Type, text string) abitest.V
 		t.Fatal(err)
 	}
 	defer b.dispose()
-	s, err := o.l.CString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.l.Free(s)
-	if rc := int32(o.call(t, typ.Name+"_from_json", uintptr(o.ctx), uintptr(b.p), uintptr(s))); rc != 0 {
-		t.Fatalf("%s: the library refuses (%d) our JSON\n%s", typ.Name, rc, text)
-	}
+	o.readJSON(t, typ.Struct, b.p, text)
 	v := typ.New()
 	if err := b.get(abitest.Pointer(v)); err != nil {
 		t.Fatalf("%s: %v", typ.Name, err)
 	}
 	return v
+}
+
+// readJSON lets the library read JSON into the struct at p.
+func (o *oracle) readJSON(t *testing.T, s *abi.Struct, p unsafe.Pointer, text string) {
+	t.Helper()
+	c, err := o.l.CString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.l.Free(c)
+	if rc := int32(o.call(t, s.Name+"_from_json", uintptr(o.ctx), uintptr(p), uintptr(c))); rc != 0 {
+		t.Fatalf("%s: the library refuses (%d) our JSON\n%s", s.Name, rc, text)
+	}
 }
 
 // named calls f for each struct that the library has functions for.
@@ -359,6 +366,52 @@ func typeNamed(name string) abitest.Type {
 		}
 	}
 	panic(name)
+}
+
+// cpuid compares CPUID policies. They are opaque in C: what the library has read
+// is seen in what it writes.
+func (o *oracle) cpuid(t *testing.T) {
+	typ := typeNamed("domain_build_info")
+	r := abitest.NewFiller(2)
+	r.Release, r.MaxUint64 = o.l.Release, maxReadUint64
+	const leaf = `{"leaf":1,"ecx":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx0"},{"leaf":2147483648,"subleaf":0,"eax":"0000000011111111kkkkkkkkssssssss","edx":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`
+	compare := func(v abitest.Value) string {
+		ours, err := v.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := o.l.newBlock(typ.Struct)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.dispose()
+		o.readJSON(t, typ.Struct, b.p, string(ours))
+		wants := o.prune(string(ours))
+		for from, text := range map[string]string{"Go": o.written(t, typ, v), "JSON": o.toJSON(t, typ.Struct, b.p)} {
+			// The form since 4.18.
+			if before, policy, ok := strings.Cut(text, `"cpuid":{"cpuid":`); ok {
+				text = before + `"cpuid":` + strings.Replace(policy, `,"msr":[]}`, "", 1)
+			}
+			if text = o.prune(text); text != wants {
+				t.Fatalf("from %s: %s\nthe library's %s\nours          %s", from, firstDifferent(text, wants), text, wants)
+			}
+		}
+		return string(ours)
+	}
+	n := 0
+	for range 200 {
+		if strings.Contains(compare(r.Random(typ)), `"cpuid":[{`) {
+			n++
+		}
+	}
+	x := libxl.NewDomainBuildInfo()
+	if err := x.UnmarshalJSON([]byte(`{"cpuid":[` + leaf + `]}`)); err != nil {
+		t.Fatal(err)
+	}
+	if text := compare(x); !strings.Contains(text, leaf) {
+		t.Error(text)
+	}
+	t.Logf("%d random policies and %q", n, []string(x.Cpuid))
 }
 
 // quirks makes sure that what the comparison leaves out is the library's doing.
