@@ -140,6 +140,17 @@ func (op *operation) endHandle(handle uint64, code libxl.Error) {
 	f(&libxl.Event{TypeUnion: &libxl.EventTypeUnionOperationComplete{Rc: int(code)}})
 }
 
+// nextAbort returns a function that waits for the next call of libxl_ao_abort.
+func nextAbort(l *Loop) func() {
+	count := func() uint64 { return l.lib.Calls()["libxl_ao_abort"] }
+	before := count()
+	return func() {
+		for count() == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
 func TestRunReturnsWhatTheCompletionSays(t *testing.T) {
 	l := open(t, slog.DiscardHandler)
 	for _, code := range []libxl.Error{0, libxl.ErrorFail} {
@@ -162,11 +173,9 @@ func TestCancelledRunStillWaitsForItsEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		op := begin(ctx, l)
 		handle := <-op.handle
-		aborts := l.lib.Calls()["libxl_ao_abort"]
+		aborted := nextAbort(l)
 		cancel()
-		for l.lib.Calls()["libxl_ao_abort"] == aborts {
-			time.Sleep(time.Millisecond)
-		}
+		aborted()
 		select {
 		case got := <-op.outcome:
 			t.Fatalf("Run returned %+v before the operation ended", got)
@@ -236,10 +245,11 @@ func TestCloseAbortsAndWaits(t *testing.T) {
 	op := begin(t.Context(), l)
 	handle := <-op.handle
 	done := make(chan error, 3)
+	aborted := nextAbort(l)
 	for range cap(done) {
 		go func() { done <- l.Close() }()
 	}
-	<-l.Life().Done()
+	aborted()
 	if err := l.Enter(); !errors.Is(err, ErrClosed) {
 		t.Errorf("Enter while closing: %v", err)
 	}
