@@ -220,6 +220,7 @@ func (e *evaluator) keyedUnion(c *call) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	seen := make(map[*Value]bool)
 	for _, it := range items {
 		tuple, ok := it.value.(starlark.Tuple)
 		if !ok || len(tuple) != 2 {
@@ -227,9 +228,14 @@ func (e *evaluator) keyedUnion(c *call) (starlark.Value, error) {
 		}
 		m := &Field{pos: it.pos}
 		m.Name, _ = starlark.AsString(tuple[0])
-		if enum.typ.value(m.Name) == nil {
+		value := enum.typ.value(m.Name)
+		if value == nil {
 			return nil, errorAt(it.pos, "KeyedUnion: expected a value of enumeration %s, got %s", enum.typ.Name, tuple[0])
 		}
+		if seen[value] {
+			return nil, errorAt(it.pos, "KeyedUnion: member %s is there twice", m.Name)
+		}
+		seen[value] = true
 		if tuple[1] != starlark.None {
 			s, ok := tuple[1].(*typeValue)
 			if !ok || s.scalar != "" || s.typ != nil || s.array != nil || s.union != nil {

@@ -52,6 +52,8 @@ func TestErrorsTellWhereAndWhatWasExpected(t *testing.T) {
 		{"union's key", "x = Struct('x', [('u', KeyedUnion(None, uint8, 'k', []))])", "x.idl:2:41: KeyedUnion: expected an Enumeration as the key's type, got uint8"},
 		{"union's member", "x = Struct('x', [('u', KeyedUnion(None, e, 'k', [('a', None),\n ('c', None)]))])",
 			`x.idl:3:2: KeyedUnion: expected a value of enumeration e, got "c"`},
+		{"union's member twice", "x = Struct('x', [('u', KeyedUnion(None, e, 'k', [('a', None),\n ('A', None)]))])",
+			"x.idl:3:2: KeyedUnion: member A is there twice"},
 		{"union's member with a name", "x = Struct('x', [('u', KeyedUnion(None, e, 'k', [\n ('b', uint8)]))])",
 			"x.idl:3:2: b: expected Struct(None, ...) or None, got uint8"},
 		{"expression", "x = 1 // 0", "x.idl:2:5: expected a name, a number, a string, a list, a dictionary or a constructor's call"},
