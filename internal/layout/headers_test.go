@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-xenlight/xenlight/internal/abi"
+	"github.com/go-xenlight/xenlight/internal/idl"
 )
 
 // headers are libxl's headers as Debian has them. A release stands for its
@@ -167,5 +168,44 @@ func TestLayoutsAreThoseOfTheHeaders(t *testing.T) {
 			members += len(typ.Members)
 		}
 		t.Logf("%d types, %d members, %d values hold", len(types), members, bytes.Count(text.Bytes(), []byte("\nVALUE(")))
+	})
+}
+
+// TestFunctionsAreThoseOfTheHeaders compares the prototype of each function of
+// idl/functions.idl, and sees to it that one with another last parameter is
+// noticed.
+func TestFunctionsAreThoseOfTheHeaders(t *testing.T) {
+	i, err := idl.LoadInterface("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forAllHeaders(t, func(t *testing.T, r abi.Release, arch abi.Arch, c *compiler) {
+		var functions []*idl.Function
+		for _, f := range i.Functions {
+			if abi.R(f.Since.Major, f.Since.Minor) <= r {
+				functions = append(functions, f)
+			}
+		}
+		const includes = "#include <sys/time.h>\n#include <libxl.h>\n#include <libxl_utils.h>\n"
+		text := bytes.NewBufferString(includes)
+		mutants := bytes.NewBufferString(includes)
+		for n, f := range functions {
+			prototype := f.Prototype()
+			assertion := fmt.Sprintf("typedef %s; _Static_assert(__builtin_types_compatible_p(__typeof__(%s), fn%d), \"%s\");\n",
+				strings.Replace(prototype, f.Name+"(", fmt.Sprintf("fn%d(", n), 1), f.Name, n, f.Name)
+			text.WriteString(assertion)
+			fmt.Fprintf(mutants, "#line 1 \"plant-%d\"\n%s", n, strings.Replace(assertion, "); _Static", ", char ***); _Static", 1))
+		}
+		if complaints := c.compile(t, text.Bytes()); complaints != "" {
+			t.Errorf("the compiler disagrees:\n%s", complaints)
+		}
+		noticed := make(map[string]bool)
+		for _, match := range complaint.FindAllStringSubmatch(c.compile(t, mutants.Bytes()), -1) {
+			noticed[match[1]] = true
+		}
+		if len(noticed) != len(functions) {
+			t.Errorf("of %d wrong prototypes %d are noticed", len(functions), len(noticed))
+		}
+		t.Logf("%d prototypes hold", len(functions))
 	})
 }
