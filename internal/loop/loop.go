@@ -233,6 +233,7 @@ func (l *Loop) breakdown(why string) {
 		l.brokenErr = fmt.Errorf("%w: %s", ErrBroken, why)
 		close(l.broken)
 		l.end(l.brokenErr)
+		l.wake()
 	})
 }
 
