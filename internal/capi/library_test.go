@@ -211,7 +211,7 @@ func TestNothingLeaks(t *testing.T) {
 	good.BInfo.Cpuid = libxl.CpuidPolicyList{"sse4_2=0"}
 	bad.BInfo.Cpuid = libxl.CpuidPolicyList{"sse4_2=0", "no_such_feature=1"}
 	pv := libxl.NewDomainBuildInfo()
-	pv.TypeUnion = &libxl.DomainBuildInfoTypeUnionPv{Features: "const char * in C, so that libxl frees it not", Cmdline: "x"}
+	pv.TypeUnion = &libxl.DomainBuildInfoTypeUnionPv{Features: "const char * in C, so that libxl frees it not"}
 	round := func() {
 		v, err := Encode(l, good)
 		if err != nil {
