@@ -3,12 +3,7 @@ package capi
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -55,77 +50,6 @@ func TestOracle(t *testing.T) {
 	t.Run("config", o.config)
 	t.Run("cpuid", o.cpuid)
 	t.Run("quirks", o.quirks)
-}
-
-// TestOracleOfOtherReleases uses the packages that scripts/fetch-xen has
-// unpacked.
-func TestOracleOfOtherReleases(t *testing.T) {
-	if os.Getenv(shimmed) != "" {
-		t.Skip("runs the others")
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip(err)
-	}
-	for _, suite := range []struct {
-		name, release string
-		loader        string // where the suite's libc is newer than this machine's may be
-	}{
-		{"bullseye", "4.14", ""},
-		{"trixie", "4.20", "ld-linux-x86-64.so.2"},
-	} {
-		t.Run(suite.release, func(t *testing.T) {
-			libs := filepath.Join(cache, "xenlight", "packages", suite.name+"-amd64", "usr/lib/x86_64-linux-gnu")
-			library := filepath.Join(libs, "libxenlight.so."+suite.release)
-			if _, err := os.Stat(library); err != nil || runtime.GOARCH != "amd64" {
-				t.Skipf("not tested: scripts/fetch-xen %s amd64 has not been run", suite.name)
-			}
-			var loader []string
-			env := []string{"XENLIGHT_LIBRARY=" + library}
-			if suite.loader != "" {
-				loader = []string{filepath.Join(libs, suite.loader), "--library-path", libs}
-			} else {
-				env = append(env, "LD_LIBRARY_PATH="+libs)
-			}
-			preloaded(t, loader, env...)
-		})
-	}
-}
-
-// preloaded runs TestOracle with the shim, perhaps by another dynamic loader.
-func preloaded(t *testing.T, loader []string, env ...string) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shim, err := filepath.Abs(shimPath(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := append(loader, self, "-test.run", "^TestOracle$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()))
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(append(os.Environ(), shimmed+"=1", "LD_PRELOAD="+shim), env...)
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestOracle")) {
-		t.Errorf("with %s: %v", filepath.Base(shim), err)
-	}
-}
-
-// shimPath is the file that XENLIGHT_SHIM names, or a new one.
-func shimPath(t *testing.T) string {
-	if shim := os.Getenv("XENLIGHT_SHIM"); shim != "" {
-		return shim
-	}
-	shim := filepath.Join(t.TempDir(), "shim.so")
-	out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", shim, filepath.Join("testdata", "shim.c")).CombinedOutput()
-	switch {
-	case errors.Is(err, exec.ErrNotFound) && os.Getenv("XENLIGHT_TEST_LIBRARY") == "":
-		t.Skip("no gcc and no XENLIGHT_SHIM: the library's JSON is not compared")
-	case err != nil:
-		t.Fatalf("gcc: %v\n%s", err, out)
-	}
-	return shim
 }
 
 type oracle struct {

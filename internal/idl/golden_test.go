@@ -146,7 +146,7 @@ func TestGeneratedCodeOfSmallSchemaTypeChecks(t *testing.T) {
 	c := &checker{fset, importer.ForCompiler(fset, "source", nil), make(map[string]*types.Package)}
 	c.check(t, "purego", "package purego\nfunc SyscallN(fn uintptr, args ...uintptr) (a, b, c uintptr) { return }")
 	sources := []string{stubs["libxl"]}
-	for _, name := range []string{"bitmap", "defbool", "enum", "json", "json_cpuid", "json_read", "json_write", "lists", "mac", "uuid"} {
+	for _, name := range []string{"bitmap", "defbool", "enum", "json", "json_cpuid", "json_read", "json_scan", "json_write", "lists", "mac", "uuid"} {
 		text, err := os.ReadFile("../../libxl/" + name + ".go")
 		if err != nil {
 			t.Fatal(err)
