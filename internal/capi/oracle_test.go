@@ -295,6 +295,7 @@ func typeNamed(name string) abitest.Type {
 // cpuid compares CPUID policies. They are opaque in C: what the library has read
 // is seen in what it writes.
 func (o *oracle) cpuid(t *testing.T) {
+	cpuid(t)
 	typ := typeNamed("domain_build_info")
 	r := abitest.NewFiller(2)
 	r.Release, r.MaxUint64 = o.l.Release, maxReadUint64
