@@ -79,7 +79,7 @@ $(CURDIR)/bin/shim.so: internal/capi/testdata/shim.c
 	gcc -shared -fPIC -o $@ $<
 
 host-%: build $(SHIM)
-	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 \
+	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 -short \
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
 	$(XENBOX) run -suite $* -- bin/firstguest
 	$(XENBOX) run -suite $* -- bin/xltest
