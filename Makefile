@@ -44,11 +44,12 @@ lint: ## gofmt, go vet, staticcheck; golangci-lint too if it is installed
 	go run $(STATICCHECK) ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: not run"; fi
 
+# The cache of go test does not notice that a compiler or a library has come.
 unit: ## tests that need neither a Xen library nor QEMU
-	go test -short ./...
+	go test -short -count=1 ./...
 
 library: setup ## tests against libxl's headers of three releases and the installed libxenlight, with the race detector too
-	XENLIGHT_TEST_HEADERS=1 go test -count=1 ./internal/layout
+	XENLIGHT_TEST_HEADERS=1 go test -count=1 ./internal/idl ./internal/layout
 	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_TEST_ROUNDS=100000 go test -count=1 ./internal/capi
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race ./internal/capi ./internal/abi ./internal/loop
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -asan -short -skip '$(NOT_ASAN)' ./internal/capi
