@@ -165,14 +165,14 @@ func (a *agent) listen() {
 // that the program does not want any more is taken and dropped.
 func (a *agent) feed() {
 	for data := range a.stdin {
-		a.child.stdin.Write(data)
-		a.out.writeJSON(frameAck, len(data))
+		_, _ = a.child.stdin.Write(data)
+		_ = a.out.writeJSON(frameAck, len(data)) // listen notices that the session is gone
 	}
 	a.child.closeStdin()
 }
 
 // powerOff ends the machine at once.
-func powerOff() { os.WriteFile("/proc/sysrq-trigger", []byte("o"), 0) }
+func powerOff() { _ = os.WriteFile("/proc/sysrq-trigger", []byte("o"), 0) }
 
 // A child is the program with its output on the way to the session.
 type child struct {
@@ -237,7 +237,9 @@ func (c *child) openTerminal(size windowReport) ([]*os.File, error) {
 		return nil, err
 	}
 	fd := int(master.Fd())
-	unix.SetNonblock(fd, true) // Fd made it blocking
+	if err := unix.SetNonblock(fd, true); err != nil { // Fd made it blocking
+		return nil, err
+	}
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err != nil {
 		return nil, err
@@ -285,7 +287,7 @@ func (c *child) closeStdin() {
 		c.stdin.Close()
 		return
 	}
-	c.stdin.Write([]byte{4}) // ^D
+	_, _ = c.stdin.Write([]byte{4}) // ^D; a terminal that is gone has its end
 }
 
 func (c *child) resize(w windowReport) {
@@ -296,7 +298,7 @@ func (c *child) resize(w windowReport) {
 	if err != nil {
 		return
 	}
-	raw.Control(func(fd uintptr) {
+	_ = raw.Control(func(fd uintptr) {
 		unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: w.Rows, Col: w.Cols})
 	})
 }

@@ -122,7 +122,7 @@ func (m *machine) start(qemu string, img *image, spec machineSpec) error {
 		buf := make([]byte, 1024)
 		for {
 			n, err := pr.Read(buf)
-			m.stderr.Write(buf[:n])
+			_, _ = m.stderr.Write(buf[:n])
 			if err != nil {
 				return
 			}

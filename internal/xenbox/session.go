@@ -155,7 +155,7 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 				restore := s.attach(terminal)
 				defer restore()
 			} else {
-				s.out.write(frameStdinEOF, nil)
+				s.tell(frameStdinEOF, nil)
 			}
 			if s.o.timeout > 0 {
 				timeout = time.After(s.o.timeout)
@@ -183,11 +183,11 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 			if give != nil || started != nil {
 				return reason
 			}
-			s.out.writeJSON(frameSignal, int(sig.(syscall.Signal)))
+			s.tell(frameSignal, int(sig.(syscall.Signal)))
 			give = time.After(signalGrace)
 		case <-timeout:
 			reason = &HangError{"the program did not end", s.o.timeout, "raise -timeout if it needs longer"}
-			s.out.writeJSON(frameSignal, int(syscall.SIGQUIT)) // a Go program says where it hangs
+			s.tell(frameSignal, int(syscall.SIGQUIT)) // a Go program says where it hangs
 			timeout, give = nil, time.After(signalGrace)
 		case <-boot.C:
 			return &HangError{"dom0 did not come up", s.o.boot, "see the console; on a slow machine raise -boot-timeout"}
@@ -288,13 +288,16 @@ func (s *session) attach(terminal bool) (restore func()) {
 		go func() {
 			for range resized {
 				rows, cols := windowSize(0)
-				s.out.writeJSON(frameResize, windowReport{rows, cols})
+				s.tell(frameResize, windowReport{rows, cols})
 			}
 		}()
 	}
 	go s.sendStdin()
 	return restore
 }
+
+// tell sends to the agent. A broken connection is noticed by read.
+func (s *session) tell(kind frameKind, v any) { _ = s.out.writeJSON(kind, v) }
 
 // sendStdin sends no more than the agent has room for.
 func (s *session) sendStdin() {
@@ -312,7 +315,7 @@ func (s *session) sendStdin() {
 			room -= n
 		}
 		if err != nil {
-			s.out.write(frameStdinEOF, nil)
+			s.tell(frameStdinEOF, nil)
 			return
 		}
 	}
