@@ -56,6 +56,7 @@ const (
 type fnInfo struct {
 	name    string
 	since   abi.Release
+	arch    string // x86 or arm, if only that has it
 	section string
 	library string
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -27,6 +28,7 @@ type Lib struct {
 	malloc, calloc, free, fdopen, fclose uintptr
 	createLogger, destroyLogger          uintptr
 	cpuidParse, cpuidParseLeaf           uintptr
+	errnoLocation                        uintptr
 	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
 }
 
@@ -95,8 +97,9 @@ func Load(path string) (*Lib, error) {
 // release says.
 func (l *Lib) bind(handle uintptr) error {
 	r := resolver{handle: handle, path: l.Path}
-	for i, f := range fnTable {
-		if f.since <= l.Release {
+	for i := range fnTable {
+		f := &fnTable[i]
+		if f.since <= l.Release && f.here() {
 			l.fn[i] = r.symbol(f.name)
 		}
 	}
@@ -117,6 +120,7 @@ func (l *Lib) bind(handle uintptr) error {
 	r.handle = purego.RTLD_DEFAULT
 	l.malloc, l.calloc, l.free = r.symbol("malloc"), r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")
+	l.errnoLocation = r.symbol("__errno_location")
 	if r.err != nil {
 		return r.err
 	}
@@ -150,8 +154,47 @@ func (r *resolver) optional(name string) uintptr {
 	return r.symbol(name)
 }
 
-// called counts a call of a function.
-func (l *Lib) called(f Fn) { l.calls[f].Add(1) }
+// here says whether this architecture has the function.
+func (f *fnInfo) here() bool {
+	return f.arch == "" || f.arch == map[string]string{"amd64": "x86", "arm64": "arm"}[runtime.GOARCH]
+}
+
+// Missing is nil if the library has the function, and else an error that wraps
+// abi.ErrUnsupported and says what is needed.
+func (l *Lib) Missing(f Fn) error {
+	info := &fnTable[f]
+	switch {
+	case l.fn[f] != 0:
+		return nil
+	case !info.here():
+		return fmt.Errorf("%s: only %s has it: %w", info.name, info.arch, abi.ErrUnsupported)
+	}
+	return fmt.Errorf("%s needs Xen %s, this is %s: %w", info.name, info.since, l.Release, abi.ErrUnsupported)
+}
+
+// called counts a call of a function. To call one that is missing is a fault of
+// the caller's.
+func (l *Lib) called(f Fn) {
+	if l.fn[f] == 0 {
+		panic(l.Missing(f))
+	}
+	l.calls[f].Add(1)
+}
+
+// withErrno calls a function that sets errno when it returns -1.
+//
+//go:uintptrescapes
+func (l *Lib) withErrno(fn uintptr, args ...uintptr) (uintptr, syscall.Errno) {
+	// Errno is the thread's.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r, _, _ := purego.SyscallN(fn, args...)
+	if int32(r) != -1 {
+		return r, 0
+	}
+	p, _, _ := purego.SyscallN(l.errnoLocation)
+	return r, syscall.Errno(*(*int32)(ptr(p)))
+}
 
 // Calls tells how often each function of libxl that the binding knows has been
 // called through this library.

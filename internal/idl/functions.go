@@ -2,7 +2,6 @@ package idl
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,10 +16,15 @@ type Function struct {
 	Section string
 	Library string
 	Since   Release
-	Arch    string // the only architecture that has it, if not all
+	Arch    string // the only architecture that has it (x86 or arm), if not all
 	Blocks  string // why it may block although nothing is asynchronous about it
 	Args    []*Arg
 	Returns *Returns
+
+	// One of these says what becomes of it in package xenlight.
+	Doc      string // what the generated method does; paragraphs have an empty line between them
+	Hand     bool   // the method is written by hand
+	Internal string // why there is none
 
 	pos syntax.Position
 }
@@ -29,6 +33,25 @@ type Function struct {
 type Arg struct {
 	Name string
 	*CType
+	Optional bool    // it may be NULL
+	Since    Release // releases before know no such parameter; zero if all do
+	Bits     string  // a bitmap that must be allocated before: the function that tells how many bits
+}
+
+// Excluded is a function that the binding leaves out.
+type Excluded struct {
+	Name    string
+	Section string
+	Status  string // replaced or excluded
+	Reason  string
+
+	pos syntax.Position
+}
+
+// Catalog is all that idl/functions.idl says.
+type Catalog struct {
+	Functions []*Function
+	Excluded  []*Excluded
 }
 
 // The return conventions.
@@ -57,7 +80,7 @@ type Returns struct {
 }
 
 // EvalFunctionsFile evaluates idl/functions.idl.
-func EvalFunctionsFile(name string, s *Schema) ([]*Function, error) {
+func EvalFunctionsFile(name string, s *Schema) (*Catalog, error) {
 	src, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
@@ -67,7 +90,7 @@ func EvalFunctionsFile(name string, s *Schema) ([]*Function, error) {
 
 // EvalFunctions evaluates the text of a file such as idl/functions.idl, which
 // can use all types of a schema.
-func EvalFunctions(name string, src []byte, s *Schema) ([]*Function, error) {
+func EvalFunctions(name string, src []byte, s *Schema) (*Catalog, error) {
 	e := &functionEvaluator{schema: s, evaluator: evaluator{calls: make(map[syntax.Position]*syntax.CallExpr)}}
 	predeclared := starlark.StringDict{}
 	for name, t := range cScalars {
@@ -86,7 +109,7 @@ func EvalFunctions(name string, src []byte, s *Schema) ([]*Function, error) {
 	}
 	predeclared["void"] = &returnsValue{&Returns{Convention: ReturnVoid, CType: &CType{C: "void"}}}
 	for name, build := range map[string]builder{
-		"section": e.section, "Function": e.function, "Opaque": e.opaque, "Callback": e.callback, "Typedef": e.typedef,
+		"section": e.section, "Function": e.function, "Excluded": e.exclude, "Opaque": e.opaque, "Callback": e.callback, "Typedef": e.typedef,
 		"Pointer": e.pointer, "In": e.pointer, "Out": e.pointer, "InOut": e.pointer,
 		"Number": e.returns, "Code": e.returns, "Owned": e.returns, "Given": e.returns, "List": e.returns,
 	} {
@@ -95,14 +118,14 @@ func EvalFunctions(name string, src []byte, s *Schema) ([]*Function, error) {
 	if _, err := e.run(name, src, predeclared); err != nil {
 		return nil, err
 	}
-	return e.functions, e.check()
+	return &e.Catalog, e.check()
 }
 
 type functionEvaluator struct {
 	evaluator
-	schema    *Schema
-	current   string // section
-	functions []*Function
+	Catalog
+	schema  *Schema
+	current string // section
 }
 
 // returnsValue is a return convention as a Starlark value.
@@ -157,18 +180,23 @@ func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
 }
 
 func (e *functionEvaluator) function(c *call) (starlark.Value, error) {
-	if err := c.take(3, "since", "library", "arch", "blocks"); err != nil {
+	if err := c.take(3, "since", "library", "arch", "blocks", "doc", "hand", "internal"); err != nil {
 		return nil, err
 	}
-	f := &Function{Section: e.current, Library: "libxenlight", Since: e.schema.First(), pos: c.pos}
-	since := f.Since.String()
+	f := &Function{Section: e.current, Library: "libxenlight", pos: c.pos}
+	since := e.schema.First().String()
 	err := errors.Join(c.strInto(&f.Name, 0), c.text(&since, "since"), c.text(&f.Library, "library"),
-		c.text(&f.Arch, "arch"), c.text(&f.Blocks, "blocks"))
+		c.text(&f.Arch, "arch"), c.text(&f.Blocks, "blocks"),
+		c.text(&f.Doc, "doc"), c.flag(&f.Hand, "hand"), c.text(&f.Internal, "internal"))
 	if err != nil {
 		return nil, err
 	}
-	if f.Since, err = ParseRelease(since); err != nil || !slices.Contains(e.schema.Releases, f.Since) {
-		return nil, errorAt(c.pos, "%s: expected a known release as since, got %s", f.Name, since)
+	f.Doc = paragraphs(f.Doc)
+	if f.Since, err = e.release(c.pos, f.Name, since); err != nil {
+		return nil, err
+	}
+	if !slices.Contains([]string{"", "x86", "arm"}, f.Arch) {
+		return nil, errorAt(c.pos, "%s: expected x86 or arm as arch, got %s", f.Name, f.Arch)
 	}
 	r, ok := c.args[1].(*returnsValue)
 	if !ok {
@@ -180,28 +208,105 @@ func (e *functionEvaluator) function(c *call) (starlark.Value, error) {
 		return nil, err
 	}
 	for _, it := range items {
-		tuple, ok := it.value.(starlark.Tuple)
-		if !ok || len(tuple) != 2 {
-			return nil, errorAt(it.pos, "%s: expected (\"name\", type), got %s", f.Name, it.value)
+		a, err := e.arg(f, it)
+		if err != nil {
+			return nil, err
 		}
-		name, _ := starlark.AsString(tuple[0])
-		t, ok := tuple[1].(*ctypeValue)
-		if !ok || name == "" {
-			return nil, errorAt(it.pos, "%s: expected (\"name\", type), got %s", f.Name, it.value)
-		}
-		if t.Words == 0 {
-			return nil, errorAt(it.pos, "%s: %s %s cannot be passed by value: expected In, Out or InOut", f.Name, t.C, name)
-		}
-		f.Args = append(f.Args, &Arg{name, t.CType})
+		f.Args = append(f.Args, a)
 	}
-	e.functions = append(e.functions, f)
+	e.Functions = append(e.Functions, f)
 	return starlark.None, nil
+}
+
+// release is one that the schema knows.
+func (e *functionEvaluator) release(pos syntax.Position, name, since string) (Release, error) {
+	r, err := ParseRelease(since)
+	if err != nil || !slices.Contains(e.schema.Releases, r) {
+		return r, errorAt(pos, "%s: expected a known release as since, got %s", name, since)
+	}
+	return r, nil
+}
+
+// arg reads a parameter: (name, type[, {options}]).
+func (e *functionEvaluator) arg(f *Function, it item) (*Arg, error) {
+	fault := errorAt(it.pos, "%s: expected (\"name\", type) or (\"name\", type, {options}), got %s", f.Name, it.value)
+	tuple, ok := it.value.(starlark.Tuple)
+	if !ok || len(tuple) < 2 || len(tuple) > 3 {
+		return nil, fault
+	}
+	name, _ := starlark.AsString(tuple[0])
+	t, ok := tuple[1].(*ctypeValue)
+	if !ok || name == "" {
+		return nil, fault
+	}
+	if t.Words == 0 {
+		return nil, errorAt(it.pos, "%s: %s %s cannot be passed by value: expected In, Out or InOut", f.Name, t.C, name)
+	}
+	a := &Arg{Name: name, CType: t.CType}
+	if len(tuple) == 2 {
+		return a, nil
+	}
+	options, ok := tuple[2].(*starlark.Dict)
+	if !ok {
+		return nil, fault
+	}
+	for _, kv := range options.Items() {
+		key, _ := starlark.AsString(kv[0])
+		text, isText := starlark.AsString(kv[1])
+		switch {
+		case key == "optional" && kv[1] == starlark.True && strings.HasSuffix(a.C, "*"):
+			a.Optional = true
+		case key == "since" && isText:
+			r, err := e.release(it.pos, f.Name, text)
+			if err != nil {
+				return nil, err
+			}
+			a.Since = r
+		case key == "bits" && isText && a.base == "bitmap" && a.Dir != ByValue:
+			a.Bits = text
+		default:
+			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release) or bits (a function, of a bitmap), got %s: %s",
+				name, kv[0], kv[1])
+		}
+	}
+	return a, nil
+}
+
+// exclude notes a function that is left out.
+func (e *functionEvaluator) exclude(c *call) (starlark.Value, error) {
+	if err := c.take(1, "status", "reason"); err != nil {
+		return nil, err
+	}
+	x := &Excluded{Section: e.current, pos: c.pos}
+	if err := errors.Join(c.strInto(&x.Name, 0), c.text(&x.Status, "status"), c.text(&x.Reason, "reason")); err != nil {
+		return nil, err
+	}
+	if x.Status != "replaced" && x.Status != "excluded" {
+		return nil, errorAt(c.pos, "%s: expected replaced or excluded as status, got %q", x.Name, x.Status)
+	}
+	if x.Reason == "" {
+		return nil, errorAt(c.pos, "%s: expected a reason", x.Name)
+	}
+	e.Excluded = append(e.Excluded, x)
+	return starlark.None, nil
+}
+
+// paragraphs removes the indentation and the line breaks of a text; between
+// paragraphs an empty line remains.
+func paragraphs(text string) string {
+	var list []string
+	for p := range strings.SplitSeq(strings.ReplaceAll(text, "\r", ""), "\n\n") {
+		if words := strings.Fields(p); len(words) > 0 {
+			list = append(list, strings.Join(words, " "))
+		}
+	}
+	return strings.Join(list, "\n\n")
 }
 
 // check checks what can only be checked when all functions are known.
 func (e *functionEvaluator) check() error {
 	byName := make(map[string]*Function)
-	for _, f := range e.functions {
+	for _, f := range e.Functions {
 		if byName[f.Name] != nil {
 			return errorAt(f.pos, "%s is there twice", f.Name)
 		}
@@ -213,8 +318,7 @@ func (e *functionEvaluator) check() error {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		f := byName[name]
+	for _, f := range e.Functions {
 		r := f.Returns
 		if r.Convention != ReturnList {
 			continue
@@ -222,8 +326,41 @@ func (e *functionEvaluator) check() error {
 		if !slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.Name == r.Len && a.Dir == PointerOut }) {
 			return errorAt(f.pos, "%s: no parameter %q gets the length of the list", f.Name, r.Len)
 		}
-		if r.Free != "" && byName[r.Free] == nil {
+		if r.Free == "" {
+			continue
+		}
+		free := byName[r.Free]
+		if free == nil {
 			return errorAt(f.pos, "%s: its list is freed by %s, which is not described", f.Name, r.Free)
+		}
+		if free.Internal == "" {
+			free.Internal = "frees what " + f.Name + " returns"
+		}
+	}
+	for _, x := range e.Excluded {
+		if byName[x.Name] != nil {
+			return errorAt(x.pos, "%s is described and excluded", x.Name)
+		}
+	}
+	return e.checkMethods(byName)
+}
+
+// checkMethods sees to it that it is clear what becomes of each function.
+func (e *functionEvaluator) checkMethods(byName map[string]*Function) error {
+	for _, f := range e.Functions {
+		n := 0
+		for _, is := range []bool{f.Doc != "", f.Hand, f.Internal != ""} {
+			if is {
+				n++
+			}
+		}
+		if n != 1 {
+			return errorAt(f.pos, "%s: expected one of doc, hand and internal", f.Name)
+		}
+		for _, a := range f.Args {
+			if a.Bits != "" && byName[a.Bits] == nil {
+				return errorAt(f.pos, "%s: %s has as many bits as %s says, which is not described", f.Name, a.Name, a.Bits)
+			}
 		}
 	}
 	return nil
@@ -245,9 +382,17 @@ func (f *Function) checkRegisters() error {
 	return nil
 }
 
-// Prototype is the function's C declaration, without the semicolon.
-func (f *Function) Prototype() string {
-	args := mapped(f.Args, func(a *Arg) string { return declare(a.C, a.Name) })
+// Prototype is the function's C declaration in the newest release, without the
+// semicolon.
+func (f *Function) Prototype() string { return f.prototype(f.Args) }
+
+// PrototypeIn is the C declaration that a release has.
+func (f *Function) PrototypeIn(r Release) string {
+	return f.prototype(slices.DeleteFunc(slices.Clone(f.Args), func(a *Arg) bool { return a.Since.Compare(r) > 0 }))
+}
+
+func (f *Function) prototype(list []*Arg) string {
+	args := mapped(list, func(a *Arg) string { return declare(a.C, a.Name) })
 	if len(args) == 0 {
 		args = []string{"void"}
 	}

@@ -8,7 +8,7 @@ import (
 
 // callsFile writes the raw calls of package capi.
 func (m *model) callsFile(w *writer) {
-	w.printf("package capi\n\nimport (\n%s", iff(m.anyNewer(), "\"fmt\"\n"))
+	w.printf("package capi\n\nimport (\n%s", iff(m.anyRaw(), "\"syscall\"\n"))
 	w.printf(`	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -36,6 +36,7 @@ const (
 type fnInfo struct {
 	name    string
 	since   abi.Release
+	arch    string // x86 or arm, if only that has it
 	section string
 	library string
 }
@@ -43,14 +44,14 @@ type fnInfo struct {
 var fnTable = [numFns]fnInfo{
 `)
 	for _, f := range m.functions {
-		w.printf("%s: {name: %q, since: abi.%s, section: %q, library: %q},\n", f.constant(), f.Name, rel(f.Since), f.Section, f.Library)
+		w.printf("%s: {name: %q, since: abi.%s, ", f.constant(), f.Name, rel(f.Since))
+		if f.Arch != "" {
+			w.printf("arch: %q, ", f.Arch)
+		}
+		w.printf("section: %q, library: %q},\n", f.Section, f.Library)
 	}
 	w.printf("}\n")
 	m.structFns(w)
-	if m.anyNewer() {
-		w.printf("\nfunc missing(f Fn) error {\n" +
-			"return fmt.Errorf(\"%%s needs Xen %%s: %%w\", fnTable[f].name, fnTable[f].since, abi.ErrUnsupported)\n}\n")
-	}
 	if m.anyArg(func(a *Arg) bool { return a.Go == "bool" }) {
 		w.printf("\nfunc boolWord(b bool) uintptr {\nif b {\nreturn 1\n}\nreturn 0\n}\n")
 	}
@@ -61,9 +62,9 @@ var fnTable = [numFns]fnInfo{
 
 func (f *Function) constant() string { return "Fn" + f.GoName() }
 
-// anyNewer says whether a function is missing in the oldest release.
-func (m *model) anyNewer() bool {
-	return slices.ContainsFunc(m.functions, func(f *Function) bool { return f.Since != m.releases[0] })
+// anyRaw says whether a function sets errno.
+func (m *model) anyRaw() bool {
+	return slices.ContainsFunc(m.functions, func(f *Function) bool { return f.Returns.Convention == ReturnRaw })
 }
 
 func (m *model) anyArg(is func(*Arg) bool) bool {
@@ -105,14 +106,22 @@ var structFns = [...]structFn{
 
 // rawCall writes the method that calls one function.
 func (m *model) rawCall(w *writer, f *Function) {
-	newer := f.Since != m.releases[0]
 	w.printf("\n// %s calls\n//\n//\t%s\n", f.GoName(), f.Prototype())
 	var notes []string
 	if f.Blocks != "" {
 		notes = append(notes, "It may block: "+f.Blocks+".")
 	}
-	if newer {
+	if f.Since != m.releases[0] {
 		notes = append(notes, fmt.Sprintf("It needs Xen %s.", f.Since))
+	}
+	if f.Arch != "" {
+		notes = append(notes, fmt.Sprintf("Only %s has it.", f.Arch))
+	}
+	for _, a := range f.Args {
+		if a.Since != (Release{}) {
+			// In a register, or above what it reads on the stack, an argument too many is nothing to C.
+			notes = append(notes, fmt.Sprintf("Xen before %s ignores %s.", a.Since, a.Name))
+		}
 	}
 	if len(notes) > 0 {
 		w.printf("//\n")
@@ -120,23 +129,16 @@ func (m *model) rawCall(w *writer, f *Function) {
 	}
 	params := mapped(f.Args, func(a *Arg) string { return goParam(a.Name) + " " + a.Go })
 	result, convert := f.Returns.goResult()
-	results := result
-	if newer {
-		results = strings.TrimPrefix("("+result+", error)", "(, ")
-		results = strings.TrimSuffix(results, ")") + iff(result != "", ")")
-	}
-	w.printf("func (l *Lib) %s(%s) %s {\n", f.GoName(), strings.Join(params, ", "), results)
-	if newer {
-		w.printf("if l.fn[%s] == 0 {\nreturn %smissing(%s)\n}\n", f.constant(), iff(result != "", zeroOf(result)+", "), f.constant())
-	}
-	w.printf("l.called(%s)\n", f.constant())
 	call := fmt.Sprintf("purego.SyscallN(%s)", strings.Join(append([]string{"l.fn[" + f.constant() + "]"}, f.words()...), ", "))
 	switch {
+	case f.Returns.Convention == ReturnRaw:
+		w.printf("func (l *Lib) %s(%s) (%s, syscall.Errno) {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), result, f.constant())
+		w.printf("r, errno := %s\nreturn %s, errno\n", strings.Replace(call, "purego.SyscallN", "l.withErrno", 1), convert)
 	case result != "":
-		w.printf("r, _, _ := %s\nreturn %s%s\n", call, convert, iff(newer, ", nil"))
-	case newer:
-		w.printf("%s\nreturn nil\n", call)
+		w.printf("func (l *Lib) %s(%s) %s {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), result, f.constant())
+		w.printf("r, _, _ := %s\nreturn %s\n", call, convert)
 	default:
+		w.printf("func (l *Lib) %s(%s) {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), f.constant())
 		w.printf("%s\n", call)
 	}
 	w.printf("}\n")
@@ -156,16 +158,6 @@ func (r *Returns) goResult() (typ, convert string) {
 		return pointer, "ptr(r)"
 	}
 	return r.Go, r.Go + "(r)"
-}
-
-func zeroOf(typ string) string {
-	switch typ {
-	case "bool":
-		return "false"
-	case pointer:
-		return "nil"
-	}
-	return "0"
 }
 
 // words are the arguments of the call as machine words.

@@ -30,9 +30,11 @@ func Generate(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.functions, err = EvalFunctionsFile(filepath.Join(dir, "idl", "functions.idl"), schema); err != nil {
+	catalog, err := EvalFunctionsFile(filepath.Join(dir, "idl", "functions.idl"), schema)
+	if err != nil {
 		return nil, err
 	}
+	m.functions = catalog.Functions
 	return emit(map[string]func(*writer){
 		"libxl/enums_gen.go":               m.enumsFile,
 		"libxl/types_gen.go":               m.typesFile,

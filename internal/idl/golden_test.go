@@ -95,6 +95,7 @@ var stubs = map[string]string{
 		type Timeval struct{ Sec, Usec int64 }
 		type AsyncopHow struct{}
 		func (l *Lib) called(Fn) {}
+		func (l *Lib) withErrno(fn uintptr, args ...uintptr) (uintptr, syscall.Errno) { return 0, 0 }
 		func ptr(r uintptr) unsafe.Pointer { return nil }`,
 }
 
@@ -160,7 +161,7 @@ func TestGeneratedCodeOfSmallSchemaTypeChecks(t *testing.T) {
 	}
 	c.check(t, "libxl", sources...)
 	c.check(t, "abi", stubs["abi"], string(desc), string(files["internal/abi/tables_gen.go"]))
-	c.check(t, "capi", "package capi\nimport \"unsafe\"\n"+stubs["capi"][len("package capi\n"):],
+	c.check(t, "capi", "package capi\nimport (\n\"syscall\"\n\"unsafe\"\n)\n"+stubs["capi"][len("package capi\n"):],
 		string(files["internal/capi/calls_gen.go"]))
 }
 

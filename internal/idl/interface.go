@@ -10,9 +10,9 @@ import (
 
 // Interface is all that a module's folder idl says.
 type Interface struct {
-	Schema    *Schema
-	Functions []*Function
-	docs      docs
+	Schema *Schema
+	*Catalog
+	docs docs
 }
 
 // LoadInterface reads the folder idl of a module.
@@ -26,11 +26,11 @@ func LoadInterface(dir string) (*Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	functions, err := EvalFunctionsFile(filepath.Join(dir, "functions.idl"), schema)
+	catalog, err := EvalFunctionsFile(filepath.Join(dir, "functions.idl"), schema)
 	if err != nil {
 		return nil, err
 	}
-	return &Interface{schema, functions, d}, nil
+	return &Interface{schema, catalog, d}, nil
 }
 
 // FindModule finds the module that a folder is in.
