@@ -2,149 +2,410 @@ package xenlight
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"strings"
+	"syscall"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
+	"github.com/go-xenlight/xenlight/internal/loop"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-// subject says what a call is about, for its errors.
-type subject struct {
-	op    string
-	name  string       // of a domain that has no number yet
+// frame is one call of a libxl function: what it is about, the C memory of its
+// arguments, and the first thing that is wrong with them. A method begins one,
+// adds the arguments, and ends it with one of the methods that call libxl, which
+// give everything back.
+type frame struct {
+	h     *Host
+	fn    capi.Fn
 	domid *libxl.Domid // nil if it is about no domain
+	name  string       // of a domain that has no number yet
+
+	entered bool
+	err     error         // the first
+	mark    uint64        // in the log
+	owned   []owned       // what is to be freed
+	back    []func() error // copy to Go what libxl has written
 }
 
-func about(op string) subject                      { return subject{op: op} }
-func aboutDomain(op string, d libxl.Domid) subject { return subject{op: op, domid: &d} }
+type owned interface{ Free() }
 
-// because is the error of a call for a reason of our own.
-func (s subject) because(err error) error {
-	return &Error{Op: s.op, Name: s.name, Domid: s.domid, Err: err}
+// begin begins a call that is about no domain.
+func (h *Host) begin(fn capi.Fn) *frame { return h.enter(&frame{fn: fn}) }
+
+// beginDomain begins a call that is about a domain.
+func (h *Host) beginDomain(fn capi.Fn, domid libxl.Domid) *frame {
+	f := h.enter(&frame{fn: fn, domid: &domid})
+	f.domain("domid", domid)
+	return f
 }
 
-// failed is the error of a call to which libxl has answered rc.
-func (h *Host) failed(s subject, mark uint64, rc int32, reason error) error {
-	return &Error{Op: s.op, Name: s.name, Domid: s.domid, Code: libxl.Error(rc), Err: reason,
-		Log: logLines(h.loop.Explain(mark, s.domid))}
+// enter finds out whether libxl can be called at all.
+func (h *Host) enter(f *frame) *frame {
+	f.h = h
+	if h == nil || h.loop == nil {
+		f.err = ErrClosed // it was never opened
+		return f
+	}
+	if f.err = h.lib.Missing(f.fn); f.err != nil {
+		return f
+	}
+	if f.err = h.loop.Enter(); f.err == nil {
+		f.entered = true
+		f.mark = h.loop.Mark()
+	}
+	return f
 }
+
+// leave frees the arguments.
+func (f *frame) leave() {
+	for _, o := range f.owned {
+		o.Free()
+	}
+	f.owned = nil
+	if f.entered {
+		f.entered = false
+		f.h.loop.Leave()
+	}
+}
+
+// check keeps the first error.
+func (f *frame) check(err error) bool {
+	if f.err == nil {
+		f.err = err
+	}
+	return f.err == nil
+}
+
+// refuse says what is wrong with an argument.
+func (f *frame) refuse(name, problem string, args ...any) {
+	f.check(&FieldError{Path: name, Problem: fmt.Sprintf(problem, args...)})
+}
+
+// because is the error of the call for a reason of our own.
+func (f *frame) because(err error) error {
+	return &Error{Op: f.fn.String(), Name: f.name, Domid: f.domid, Err: err}
+}
+
+// failed is the error of the call to which libxl has answered rc.
+func (f *frame) failed(rc int32, reason error) error {
+	return &Error{Op: f.fn.String(), Name: f.name, Domid: f.domid, Code: libxl.Error(rc), Err: reason,
+		Log: logLines(f.h.loop.Explain(f.mark, f.domid))}
+}
+
+// call makes a call that answers at once. A negative result is libxl's code.
+func (f *frame) call(g func(capi.Ctx) int32) error {
+	_, err := f.value(g)
+	return err
+}
+
+// value makes a call whose result is a number, or libxl's code.
+func (f *frame) value(g func(capi.Ctx) int32) (int, error) {
+	return f.answer(g, func(rc int32) error { return f.failed(rc, nil) })
+}
+
+// errno makes a call whose result is 0 or an errno.
+func (f *frame) errno(g func(capi.Ctx) int32) error {
+	_, err := f.raw(func(c capi.Ctx) (int32, syscall.Errno) { return 0, syscall.Errno(g(c)) })
+	return err
+}
+
+// raw makes a call whose result is a number, or -1 with an errno.
+func (f *frame) raw(g func(capi.Ctx) (int32, syscall.Errno)) (int, error) {
+	var errno syscall.Errno
+	return f.answer(func(c capi.Ctx) (rc int32) {
+		if rc, errno = g(c); errno != 0 {
+			return -1
+		}
+		return rc
+	}, func(int32) error { return f.failed(0, errno) })
+}
+
+func (f *frame) answer(g func(capi.Ctx) int32, failed func(int32) error) (int, error) {
+	defer f.leave()
+	if f.err != nil {
+		return 0, f.because(f.err)
+	}
+	rc, err := f.h.loop.Call(f.h.loop.Life(), g)
+	switch {
+	case err != nil:
+		return 0, f.because(err)
+	case rc < 0:
+		return 0, failed(rc)
+	}
+	return int(rc), f.copyBack()
+}
+
+// boolean makes a call that answers yes or no.
+func (f *frame) boolean(g func(capi.Ctx) bool) (yes bool, err error) {
+	err = f.call(func(c capi.Ctx) int32 {
+		yes = g(c)
+		return 0
+	})
+	return yes, err
+}
+
+// text makes a call that gives a string away, or answers NULL.
+func (f *frame) text(g func(capi.Ctx) capi.Ptr) (s string, err error) {
+	err = f.call(func(c capi.Ctx) int32 {
+		p := g(c)
+		if p == nil {
+			return int32(libxl.ErrorFail)
+		}
+		s = f.h.lib.TakeString(p)
+		return 0
+	})
+	return s, err
+}
+
+// list makes a call that gives an array away, which free takes back.
+func list[T any](f *frame, g func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) (xs []T, err error) {
+	n, decode := int32(-1), error(nil)
+	err = f.call(func(c capi.Ctx) int32 {
+		p := g(c, &n)
+		switch {
+		case p == nil && n == 0:
+			return f.exists(c)
+		case p == nil:
+			return int32(libxl.ErrorFail)
+		}
+		defer free(p, n)
+		xs, decode = capi.DecodeList[T](f.h.lib, p, int(n))
+		return 0
+	})
+	if err == nil && decode != nil {
+		err = f.because(decode)
+	}
+	return xs, err
+}
+
+// exists tells an empty list of a domain's from that of a domain that is not
+// there, for which libxl gives none either.
+func (f *frame) exists(c capi.Ctx) int32 {
+	if f.domid == nil {
+		return 0
+	}
+	return f.h.lib.DomainInfo(c, nil, uint32(*f.domid))
+}
+
+// operate runs an operation to its end.
+func (f *frame) operate(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
+	defer f.leave()
+	return f.ended(f.run(ctx, start))
+}
+
+// run is operate for those who look at the outcome before it is an error.
+func (f *frame) run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) loop.Outcome {
+	if f.err != nil {
+		return loop.Outcome{Err: f.err}
+	}
+	ctx, release := f.h.loop.Bind(ctx)
+	defer release()
+	out := f.h.loop.Run(ctx, start)
+	if out.Lost {
+		f.owned = nil // libxl may still use it, for ever
+	}
+	return out
+}
+
+// ended is the error of an operation that has ended, or what follows if there is
+// none.
+func (f *frame) ended(out loop.Outcome) error {
+	switch {
+	case f.err != nil:
+		return f.because(f.err)
+	case out.Code != 0 || out.Err != nil:
+		return f.failed(out.Code, out.Err)
+	}
+	return f.copyBack()
+}
+
+// copyBack copies what libxl has written.
+func (f *frame) copyBack() error {
+	for _, b := range f.back {
+		if err := b(); err != nil {
+			return f.because(err)
+		}
+	}
+	return nil
+}
+
+// The arguments follow. Each returns what libxl gets, and is of no use once there
+// is an error, for then libxl is not called.
 
 // firstReservedDomid is Xen's DOMID_FIRST_RESERVED. The hypervisor's numbers have
 // 16 bits, and libxl would cut a larger one to another domain's.
 const firstReservedDomid = 0x7ff0
 
-// enter must succeed before libxl is called; h.loop.Leave follows it.
-func (h *Host) enter(s subject) error {
-	if h == nil || h.loop == nil {
-		return s.because(ErrClosed) // it was never opened
+// domain is the number of a domain.
+func (f *frame) domain(name string, d libxl.Domid) uint32 {
+	if d >= firstReservedDomid {
+		f.refuse(name, "no domain has this number")
 	}
-	if s.domid != nil && *s.domid >= firstReservedDomid {
-		return s.because(&FieldError{Path: "domid", Problem: "no domain has this number"})
-	}
-	if err := h.loop.Enter(); err != nil {
-		return s.because(err)
-	}
-	return nil
+	return uint32(d)
 }
 
-// call makes a call that answers at once. A negative result is libxl's code;
-// others are for f to keep.
-func (h *Host) call(s subject, f func(capi.Ctx) int32) error {
-	if err := h.enter(s); err != nil {
-		return err
+// integer is a C int.
+func (f *frame) integer(name string, n int) int32 {
+	if n < math.MinInt32 || n > math.MaxInt32 {
+		f.refuse(name, "%d does not fit a C int", n)
 	}
-	defer h.loop.Leave()
-	mark := h.loop.Mark()
-	rc, err := h.loop.Call(h.loop.Life(), f)
+	return int32(n)
+}
+
+// enum is a value of an enumeration.
+func enum[E interface {
+	~int32
+	IsValid() bool
+}](f *frame, name string, e E) int32 {
+	if !e.IsValid() {
+		f.refuse(name, "%d is not a value of %T", int32(e), e)
+	}
+	return int32(e)
+}
+
+// str is a string.
+func (f *frame) str(name, s string) capi.Ptr {
+	if f.err == nil && strings.Contains(s, "\x00") {
+		f.refuse(name, "contains NUL")
+	}
+	if f.err != nil {
+		return nil
+	}
+	c, err := capi.NewText(f.h.lib, s)
+	return f.keep(c, c.Ptr(), err)
+}
+
+// optionalStr is a string, NULL if it is empty.
+func (f *frame) optionalStr(name, s string) capi.Ptr {
+	if s == "" {
+		return nil
+	}
+	return f.str(name, s)
+}
+
+// in is a struct that libxl reads.
+func in[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.Encode(f.h.lib, x)
 	if err != nil {
-		return s.because(err)
+		return f.keep(nil, nil, err)
 	}
-	if rc < 0 {
-		return h.failed(s, mark, rc, nil)
-	}
-	return nil
+	return f.keep(v, v.Ptr(), nil)
 }
 
-// operate runs an operation to its end.
-func (h *Host) operate(ctx context.Context, s subject, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
-	if err := h.enter(s); err != nil {
+// optionalIn is a struct that libxl reads, or NULL.
+func optionalIn[T any](f *frame, x *T) capi.Ptr {
+	if x == nil {
+		return nil
+	}
+	return in(f, x)
+}
+
+// inOut is a struct that libxl reads and changes.
+func inOut[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.Encode(f.h.lib, x)
+	if err != nil {
+		return f.keep(nil, nil, err)
+	}
+	f.back = append(f.back, func() error { return v.Get(x) })
+	return f.keep(v, v.Ptr(), nil)
+}
+
+// out is a struct that libxl fills.
+func out[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.New[T](f.h.lib)
+	if err != nil {
+		return f.keep(nil, nil, err)
+	}
+	f.back = append(f.back, func() error { return v.Get(x) })
+	return f.keep(v, v.Ptr(), nil)
+}
+
+// bitmap is a bitmap that libxl reads.
+func (f *frame) bitmap(b libxl.Bitmap) capi.Ptr { return f.newBitmap(b.Bytes()).Ptr() }
+
+// optionalBitmap is a bitmap that libxl reads, NULL if it has no room at all.
+func (f *frame) optionalBitmap(b libxl.Bitmap) capi.Ptr {
+	if b.Len() == 0 {
+		return nil
+	}
+	return f.bitmap(b)
+}
+
+// bitmapWords is a bitmap that is passed by value.
+func (f *frame) bitmapWords(b libxl.Bitmap) [2]uintptr { return f.newBitmap(b.Bytes()).Words() }
+
+// outBitmap is a bitmap that libxl fills, in the room that b has or in its own.
+func (f *frame) outBitmap(b *libxl.Bitmap) capi.Ptr {
+	c := f.newBitmap(b.Bytes())
+	f.back = append(f.back, func() error {
+		bits, err := c.Get()
+		*b = libxl.BitmapFromBytes(bits)
 		return err
-	}
-	defer h.loop.Leave()
-	ctx, release := h.loop.Bind(ctx)
-	defer release()
-	mark := h.loop.Mark()
-	if out := h.loop.Run(ctx, start); out.Code != 0 || out.Err != nil {
-		return h.failed(s, mark, out.Code, out.Err)
-	}
-	return nil
-}
-
-// operateDomain runs an operation that needs to know the domain only.
-func (h *Host) operateDomain(ctx context.Context, op string, domid libxl.Domid,
-	f func(capi.Ctx, uint32, *capi.AsyncopHow) int32) error {
-	return h.operate(ctx, aboutDomain(op, domid), func(c capi.Ctx, how *capi.AsyncopHow) int32 {
-		return f(c, uint32(domid), how)
 	})
+	return c.Ptr()
 }
 
-// count makes a call whose result is a number.
-func (h *Host) count(op string, f func(capi.Ctx) int32) (n int, err error) {
-	err = h.call(about(op), func(c capi.Ctx) int32 {
-		rc := f(c)
-		n = max(int(rc), 0)
-		return rc
-	})
-	return n, err
-}
-
-// get makes a call that fills a struct.
-func get[T any](h *Host, s subject, f func(capi.Ctx, capi.Ptr) int32) (x T, err error) {
-	var fault error
-	err = h.call(s, func(c capi.Ctx) int32 {
-		var v capi.Value[T]
-		if v, fault = capi.New[T](h.lib); fault != nil {
-			return 0
-		}
-		defer v.Free()
-		rc := f(c, v.Ptr())
-		if rc >= 0 {
-			fault = v.Get(&x)
-		}
-		return rc
-	})
-	if err == nil && fault != nil {
-		err = s.because(fault)
+// roomyBitmap is a bitmap that libxl fills and for which it makes no room.
+func (f *frame) roomyBitmap(b *libxl.Bitmap, bits func(capi.Ctx) int32) capi.Ptr {
+	if f.err != nil {
+		return nil
 	}
-	return x, err
+	n, err := f.h.loop.Call(f.h.loop.Life(), bits)
+	switch {
+	case err != nil:
+		f.check(err)
+	case n < 0:
+		f.check(libxl.Error(n))
+	}
+	*b = libxl.NewBitmap(int(n))
+	return f.outBitmap(b)
 }
 
-// list makes a call that returns an array, which free takes back.
-func list[T any](h *Host, s subject, f func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) (xs []T, err error) {
-	n := int32(-1)
-	var decode error
-	err = h.call(s, func(c capi.Ctx) int32 {
-		p := f(c, &n)
-		switch {
-		case p == nil && n == 0:
-			return 0
-		case p == nil:
-			return int32(libxl.ErrorFail)
-		}
-		defer free(p, n)
-		xs, decode = capi.DecodeList[T](h.lib, p, int(n))
-		return 0
+func (f *frame) newBitmap(bits []byte) capi.Bitmap {
+	if f.err != nil {
+		return capi.Bitmap{}
+	}
+	c, err := capi.NewBitmap(f.h.lib, bits)
+	f.keep(c, nil, err)
+	return c
+}
+
+// outStr is a string that libxl gives away.
+func (f *frame) outStr(s *string) *capi.Ptr {
+	p := new(capi.Ptr)
+	f.back = append(f.back, func() error {
+		*s = f.h.lib.TakeString(*p)
+		return nil
 	})
-	if err == nil && decode != nil {
-		err = s.because(decode)
-	}
-	return xs, err
+	return p
 }
 
-// text makes a call that gives a string away.
-func (h *Host) text(s subject, f func(capi.Ctx, *capi.Ptr) int32) (string, error) {
-	var p capi.Ptr
-	if err := h.call(s, func(c capi.Ctx) int32 { return f(c, &p) }); err != nil {
-		return "", err
+// word is a variable that libxl writes, perhaps only when the operation ends.
+func (f *frame) word(v uint32) capi.Word {
+	if f.err != nil {
+		return capi.Word{}
 	}
-	return h.lib.TakeString(p), nil
+	w, err := capi.NewWord(f.h.lib, v)
+	f.keep(w, nil, err)
+	return w
+}
+
+// keep takes over C memory.
+func (f *frame) keep(o owned, p capi.Ptr, err error) capi.Ptr {
+	if !f.check(err) {
+		return nil
+	}
+	f.owned = append(f.owned, o)
+	return p
 }

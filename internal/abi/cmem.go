@@ -80,7 +80,8 @@ func storeBitmap(mem Memory, d unsafe.Pointer, bits []byte) error {
 	return nil
 }
 
-func loadBitmap(p unsafe.Pointer) ([]byte, error) {
+// LoadBitmap copies the bits of the libxl_bitmap at p.
+func LoadBitmap(p unsafe.Pointer) ([]byte, error) {
 	n, bits := *(*uint32)(p), loadPointer(unsafe.Add(p, sizeofPointer))
 	if n > maxBytes || n > 0 && bits == nil {
 		return nil, fmt.Errorf("libxl gave a bitmap of %d bytes at %p", n, bits)

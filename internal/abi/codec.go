@@ -265,7 +265,7 @@ func (c *Codec) decode(steps []step, dst, src unsafe.Pointer) error {
 func decodeRef(f *Field, d, p unsafe.Pointer) (err error) {
 	switch f.Kind {
 	case KindBitmap:
-		*(*[]byte)(d), err = loadBitmap(p)
+		*(*[]byte)(d), err = LoadBitmap(p)
 	case KindStringList:
 		*(*[]string)(d), err = loadStrings(loadPointer(p))
 	case KindKeyValueList:

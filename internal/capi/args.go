@@ -1,0 +1,86 @@
+package capi
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"github.com/go-xenlight/xenlight/internal/abi"
+)
+
+// Text is a string in C memory.
+type Text struct {
+	lib *Lib
+	p   unsafe.Pointer
+}
+
+// NewText copies a string without NUL.
+func NewText(l *Lib, s string) (Text, error) {
+	p, err := l.CString(s)
+	return Text{l, p}, err
+}
+
+// Ptr is the address to give to libxl.
+func (t Text) Ptr() unsafe.Pointer { return t.p }
+
+// Free frees the string, once.
+func (t Text) Free() { t.lib.Free(t.p) }
+
+// Bitmap is a libxl_bitmap in C memory. libxl may give it other bits.
+type Bitmap struct {
+	lib *Lib
+	p   *cBitmap
+}
+
+type cBitmap struct {
+	size uint32
+	bits uintptr
+}
+
+// NewBitmap makes a bitmap that has room for just the given bits, which may be
+// none.
+func NewBitmap(l *Lib, bits []byte) (Bitmap, error) {
+	p, err := l.Alloc(unsafe.Sizeof(cBitmap{}))
+	if err != nil {
+		return Bitmap{}, err
+	}
+	b := Bitmap{l, (*cBitmap)(p)}
+	if len(bits) == 0 {
+		return b, nil
+	}
+	data, err := l.Alloc(uintptr(len(bits)))
+	if err != nil {
+		l.Free(p)
+		return Bitmap{}, err
+	}
+	copy(unsafe.Slice((*byte)(data), len(bits)), bits)
+	*b.p = cBitmap{uint32(len(bits)), uintptr(data)}
+	return b, nil
+}
+
+// Ptr is the address to give to libxl.
+func (b Bitmap) Ptr() unsafe.Pointer { return unsafe.Pointer(b.p) }
+
+// Words is the bitmap as it is passed by value.
+func (b Bitmap) Words() [2]uintptr {
+	if b.p == nil {
+		return [2]uintptr{}
+	}
+	return [2]uintptr{uintptr(b.p.size), b.p.bits}
+}
+
+// Get copies the bits.
+func (b Bitmap) Get() ([]byte, error) { return abi.LoadBitmap(unsafe.Pointer(b.p)) }
+
+// Free frees the bitmap, once.
+func (b Bitmap) Free() {
+	if b.p == nil {
+		return
+	}
+	b.lib.Free(ptr(b.p.bits))
+	b.lib.Free(unsafe.Pointer(b.p))
+}
+
+// UUIDWords is a UUID as it is passed by value.
+func UUIDWords(u [16]byte) [2]uintptr {
+	return [2]uintptr{uintptr(binary.NativeEndian.Uint64(u[:8])), uintptr(binary.NativeEndian.Uint64(u[8:]))}
+}
