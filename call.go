@@ -23,9 +23,9 @@ type frame struct {
 	name  string       // of a domain that has no number yet
 
 	entered bool
-	err     error         // the first
-	mark    uint64        // in the log
-	owned   []owned       // what is to be freed
+	err     error          // the first
+	mark    uint64         // in the log
+	owned   []owned        // what is to be freed
 	back    []func() error // copy to Go what libxl has written
 }
 

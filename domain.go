@@ -3,7 +3,6 @@ package xenlight
 import (
 	"context"
 	"errors"
-	"math"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"

@@ -154,6 +154,9 @@ func (r *resolver) optional(name string) uintptr {
 	return r.symbol(name)
 }
 
+// String is the function's name in Go.
+func (f Fn) String() string { return fnTable[f].method }
+
 // here says whether this architecture has the function.
 func (f *fnInfo) here() bool {
 	return f.arch == "" || f.arch == map[string]string{"amd64": "x86", "arm64": "arm"}[runtime.GOARCH]

@@ -14,6 +14,7 @@ import (
 type Function struct {
 	Name    string // C name
 	Section string
+	File    string // of package xenlight, without _gen.go: where its method goes
 	Library string
 	Since   Release
 	Arch    string // the only architecture that has it (x86 or arm), if not all
@@ -126,6 +127,7 @@ type functionEvaluator struct {
 	Catalog
 	schema  *Schema
 	current string // section
+	file    string // of the section
 }
 
 // returnsValue is a return convention as a Starlark value.
@@ -138,10 +140,21 @@ func (v *returnsValue) Truth() starlark.Bool  { return true }
 func (v *returnsValue) Hash() (uint32, error) { return 0, errors.New("a convention is not hashable") }
 
 func (e *functionEvaluator) section(c *call) (starlark.Value, error) {
-	if err := c.take(1); err != nil {
+	if err := c.take(1, "file"); err != nil {
 		return nil, err
 	}
-	return starlark.None, c.strInto(&e.current, 0)
+	if err := c.strInto(&e.current, 0); err != nil {
+		return nil, err
+	}
+	e.file = sectionFile(e.current)
+	return starlark.None, c.text(&e.file, "file")
+}
+
+// sectionFile is the name of a section's file if none is given.
+func sectionFile(title string) string {
+	title, _, _ = strings.Cut(strings.TrimPrefix(title, "Devices: "), ":")
+	words := strings.FieldsFunc(strings.ToLower(title), func(r rune) bool { return r < 'a' || r > 'z' })
+	return strings.Join(words, "_")
 }
 
 func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
@@ -183,7 +196,7 @@ func (e *functionEvaluator) function(c *call) (starlark.Value, error) {
 	if err := c.take(3, "since", "library", "arch", "blocks", "doc", "hand", "internal"); err != nil {
 		return nil, err
 	}
-	f := &Function{Section: e.current, Library: "libxenlight", pos: c.pos}
+	f := &Function{Section: e.current, File: e.file, Library: "libxenlight", pos: c.pos}
 	since := e.schema.First().String()
 	err := errors.Join(c.strInto(&f.Name, 0), c.text(&since, "since"), c.text(&f.Library, "library"),
 		c.text(&f.Arch, "arch"), c.text(&f.Blocks, "blocks"),

@@ -35,6 +35,7 @@ const (
 // fnInfo is what idl/functions.idl says of a function.
 type fnInfo struct {
 	name    string
+	method  string // in Go
 	since   abi.Release
 	arch    string // x86 or arm, if only that has it
 	section string
@@ -44,7 +45,7 @@ type fnInfo struct {
 var fnTable = [numFns]fnInfo{
 `)
 	for _, f := range m.functions {
-		w.printf("%s: {name: %q, since: abi.%s, ", f.constant(), f.Name, rel(f.Since))
+		w.printf("%s: {name: %q, method: %q, since: abi.%s, ", f.constant(), f.Name, f.GoName(), rel(f.Since))
 		if f.Arch != "" {
 			w.printf("arch: %q, ", f.Arch)
 		}

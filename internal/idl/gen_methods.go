@@ -2,6 +2,7 @@ package idl
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -60,6 +61,16 @@ func (m *model) method(f *Function) (*method, error) {
 // argument adds one argument: what of it the user sees, and how libxl gets it.
 func (x *method) argument(m *model, a *Arg) error {
 	name := goParam(a.Name)
+	if a.Dir == PointerOut {
+		// libxl marks some of what it writes.
+		name = goParam(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(a.Name, "out_"), "_out"), "_r"))
+	}
+	switch name {
+	case "f", "h", "c", "n", "how", "err", "yes", "text", "items": // the method has its own
+		name += "Value"
+	case "type_":
+		name = "kind"
+	}
 	param := func(typ, arg string, args ...any) {
 		x.params = append(x.params, name+" "+typ)
 		x.args = append(x.args, fmt.Sprintf(arg, args...))
@@ -79,7 +90,12 @@ func (x *method) argument(m *model, a *Arg) error {
 		x.vars = append(x.vars, fmt.Sprintf("%sArg := %s", name, get))
 		x.args = append(x.args, name+"Arg")
 	}
-	optional := func(call string) string { return iff(a.Optional, "optional"+strings.ToUpper(call[:1])+call[1:], call) }
+	optional := func(call string) string {
+		if a.Optional {
+			return "optional" + strings.ToUpper(call[:1]) + call[1:]
+		}
+		return call
+	}
 	goType := m.publicType(a)
 	switch {
 	case a.base == "ctx":
@@ -143,8 +159,11 @@ func (x *method) argument(m *model, a *Arg) error {
 // publicType is the Go type of a value that a user passes or gets; empty for
 // what has none.
 func (m *model) publicType(a *Arg) string {
-	if t := m.schema.Lookup(a.base); t != nil {
-		return "libxl." + goName(t.Name)
+	switch t := m.byName[a.base].(type) {
+	case *structure:
+		return "libxl." + t.goName
+	case *enum:
+		return "libxl." + t.goName
 	}
 	if t, ok := cScalars[a.base]; ok && t.Words == 1 && t.Go != pointer && !strings.HasPrefix(t.Go, "*") && t.Go != "Ctx" {
 		return t.Go
@@ -152,23 +171,32 @@ func (m *model) publicType(a *Arg) string {
 	return ""
 }
 
-func (m *model) isStruct(name string) bool { return m.hasKind(name, KindStruct) }
-func (m *model) isEnum(name string) bool   { return m.hasKind(name, KindEnum) }
+func (m *model) isStruct(name string) bool {
+	_, is := m.byName[name].(*structure)
+	return is
+}
 
-func (m *model) hasKind(name string, kind Kind) bool {
-	t := m.schema.Lookup(name)
-	return t != nil && t.Kind == kind
+func (m *model) isEnum(name string) bool {
+	_, is := m.byName[name].(*enum)
+	return is
 }
 
 // methodsFile writes the methods of one file.
 func (m *model) methodsFile(w *writer, methods []*method) {
-	w.printf("package xenlight\n\nimport (\n%s\n\"github.com/go-xenlight/xenlight/internal/capi\"\n",
-		iff(slices.ContainsFunc(methods, func(x *method) bool { return x.async }), "\"context\"\n"))
 	body := new(writer)
 	for _, x := range methods {
 		x.write(body, m.releases[0])
 	}
-	w.printf("%s%s)\n%s", iff(strings.Contains(body.String(), "syscall."), "\"syscall\"\n"), iff(strings.Contains(body.String(), "libxl."), "\"github.com/go-xenlight/xenlight/libxl\"\n"), body)
+	text := body.String()
+	w.printf("package xenlight\n\nimport (\n")
+	for _, p := range []string{"context", "syscall", "", "github.com/go-xenlight/xenlight/internal/capi", "github.com/go-xenlight/xenlight/libxl"} {
+		if p == "" {
+			w.printf("\n")
+		} else if strings.Contains(text, path.Base(p)+".") {
+			w.printf("%q\n", p)
+		}
+	}
+	w.printf(")\n%s", text)
 }
 
 // write writes a method.
@@ -205,12 +233,7 @@ func (x *method) write(w *writer, first Release) {
 	w.printf("}\n")
 }
 
-func lines(all []string) string {
-	if len(all) == 0 {
-		return ""
-	}
-	return strings.Join(all, "\n") + "\n"
-}
+func lines(all []string) string { return iff(len(all) > 0, strings.Join(all, "\n")+"\n") }
 
 // finish is the end of a method, and its results but the error.
 func (x *method) finish() (code string, results []string) {
@@ -235,7 +258,11 @@ func (x *method) finish() (code string, results []string) {
 		return returning("f.errno(" + closure + ")"), results
 	case ReturnValue, ReturnRaw:
 		all := append([]string{"n int"}, results...)
-		return fmt.Sprintf("n, err = f.%s(%s)\nreturn %s, err\n", f.Returns.Convention, closure, names(all)), all
+		call := fmt.Sprintf("f.%s(%s)", f.Returns.Convention, closure)
+		if len(all) == 1 {
+			return "return " + call + "\n", all
+		}
+		return "n, err = " + call + "\nreturn " + names(all) + ", err\n", all
 	case ReturnBoolean:
 		return fmt.Sprintf("return f.boolean(func(c capi.Ctx) bool { return %s })\n", raw), []string{"yes bool"}
 	case ReturnGiven:

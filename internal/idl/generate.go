@@ -35,7 +35,11 @@ func Generate(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	m.functions = catalog.Functions
-	return emit(map[string]func(*writer){
+	files, err := m.methodFiles()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, map[string]func(*writer){
 		"libxl/enums_gen.go":               m.enumsFile,
 		"libxl/types_gen.go":               m.typesFile,
 		"libxl/new_gen.go":                 m.newFile,
@@ -45,6 +49,7 @@ func Generate(dir string) (map[string][]byte, error) {
 		"internal/abi/tables_gen.go":       m.tablesFile,
 		"internal/capi/calls_gen.go":       m.callsFile,
 	})
+	return emit(files)
 }
 
 func emit(files map[string]func(*writer)) (map[string][]byte, error) {
