@@ -114,6 +114,44 @@ func (b Bitmap) Count() int {
 // IsEmpty says whether no bit is set.
 func (b Bitmap) IsEmpty() bool { return b.Count() == 0 }
 
+// IsFull says whether all bits that there is room for are set; without room
+// they are.
+func (b Bitmap) IsFull() bool { return b.Count() == b.Len() }
+
+// Fill sets all bits that there is room for.
+func (b *Bitmap) Fill() {
+	for i := range b.bits {
+		b.bits[i] = 0xff
+	}
+}
+
+// Reset clears all bits and keeps the room.
+func (b *Bitmap) Reset() { clear(b.bits) }
+
+// Or returns the bits that are set in b or in c, with the larger one's room.
+func (b Bitmap) Or(c Bitmap) Bitmap {
+	if len(b.bits) < len(c.bits) {
+		b, c = c, b
+	}
+	b = b.Clone()
+	for i, x := range c.bits {
+		b.bits[i] |= x
+	}
+	return b
+}
+
+// And returns the bits that are set in b and in c, with the smaller one's room.
+func (b Bitmap) And(c Bitmap) Bitmap {
+	if len(b.bits) > len(c.bits) {
+		b, c = c, b
+	}
+	b = b.Clone()
+	for i := range b.bits {
+		b.bits[i] &= c.bits[i]
+	}
+	return b
+}
+
 // Equal says whether the same bits are set, whatever the lengths.
 func (b Bitmap) Equal(c Bitmap) bool {
 	for i := range max(len(b.bits), len(c.bits)) {
@@ -149,6 +187,14 @@ func (b Bitmap) All() iter.Seq[int] {
 
 // Bytes returns a copy of the bits: bit n is bit n%8 of byte n/8.
 func (b Bitmap) Bytes() []byte { return slices.Clone(b.bits) }
+
+// Hex returns the bits as one hexadecimal number, bit 0 its lowest, with two
+// digits for each byte of room: 0x0f for the bits 0 to 3.
+func (b Bitmap) Hex() string {
+	big := slices.Clone(b.bits)
+	slices.Reverse(big)
+	return fmt.Sprintf("0x%x", big)
+}
 
 // String returns the bits in the form that ParseBitmap reads.
 func (b Bitmap) String() string {

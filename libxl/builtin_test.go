@@ -150,6 +150,75 @@ func TestBitmapChanges(t *testing.T) {
 	b.Set(-1)
 }
 
+func TestBitmapsTogether(t *testing.T) {
+	a, b := BitmapOf(1, 3), BitmapOf(3, 9)
+	tests := []struct {
+		name      string
+		got       Bitmap
+		text, hex string
+		room      int
+	}{
+		{"a", a, "1,3", "0x0a", 8},
+		{"b", b, "3,9", "0x0208", 16},
+		{"a or b", a.Or(b), "1,3,9", "0x020a", 16},
+		{"b or a", b.Or(a), "1,3,9", "0x020a", 16},
+		{"a and b", a.And(b), "3", "0x08", 8},
+		{"b and a", b.And(a), "3", "0x08", 8},
+		{"a or nothing", a.Or(Bitmap{}), "1,3", "0x0a", 8},
+		{"a and nothing", a.And(Bitmap{}), "", "0x", 0},
+	}
+	for _, test := range tests {
+		if test.got.String() != test.text || test.got.Hex() != test.hex || test.got.Len() != test.room {
+			t.Errorf("%s is %q, %s, with room for %d, want %q, %s, %d", test.name,
+				test.got, test.got.Hex(), test.got.Len(), test.text, test.hex, test.room)
+		}
+	}
+	// What they return shares no bits.
+	or, and := a.Or(b), a.And(b)
+	or.Fill()
+	and.Fill()
+	if a.String() != "1,3" || b.String() != "3,9" {
+		t.Errorf("a is %s and b is %s after changing others", a, b)
+	}
+}
+
+func TestBitmapFull(t *testing.T) {
+	b := NewBitmap(12)
+	if b.IsFull() {
+		t.Error("an empty bitmap with room is full")
+	}
+	b.Fill()
+	if !b.IsFull() || b.Count() != 16 {
+		t.Errorf("filled, it has %s", b)
+	}
+	b.Clear(7)
+	if b.IsFull() {
+		t.Error("it is full without bit 7")
+	}
+	b.Reset()
+	if !b.IsEmpty() || b.Len() != 16 {
+		t.Errorf("reset, it has %q and room for %d", b, b.Len())
+	}
+	if !(Bitmap{}).IsFull() {
+		t.Error("libxl takes a bitmap without room for full")
+	}
+}
+
+func TestUuidsHaveAnOrder(t *testing.T) {
+	low, high := Uuid{0, 1}, Uuid{0x80}
+	if low.Compare(high) >= 0 || high.Compare(low) <= 0 || low.Compare(low) != 0 {
+		t.Errorf("%s and %s are in the wrong order", low, high)
+	}
+}
+
+func TestDomidOfGuests(t *testing.T) {
+	for domid, want := range map[Domid]bool{0: false, 1: true, 0x7fef: true, 0x7ff0: false, InvalidDomid: false, RandomDomid: false} {
+		if domid.ValidGuest() != want {
+			t.Errorf("%d could be a guest's: %t, want %t", domid, domid.ValidGuest(), want)
+		}
+	}
+}
+
 func TestDefbool(t *testing.T) {
 	for _, test := range []struct {
 		d         Defbool

@@ -13,6 +13,11 @@ const (
 	RandomDomid  Domid = InvalidDomid - 1 // in DomainCreateInfo.Domid: any free number
 )
 
+// ValidGuest says whether a guest could have the number: 0 is dom0, and those
+// from 0x7ff0 on have a meaning of their own. That there is such a guest it does
+// not say.
+func (d Domid) ValidGuest() bool { return d > 0 && d < 0x7ff0 }
+
 // Values that leave the choice to libxl. New sets them.
 const (
 	MemkbDefault       uint64    = 1<<64 - 1

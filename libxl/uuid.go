@@ -1,6 +1,7 @@
 package libxl
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -34,6 +35,10 @@ func ParseUuid(s string) (Uuid, error) {
 
 // IsNil says whether all bytes are zero.
 func (u Uuid) IsNil() bool { return u == Uuid{} }
+
+// Compare orders UUIDs by their bytes: negative if u comes before v, 0 if they
+// are the same.
+func (u Uuid) Compare(v Uuid) int { return bytes.Compare(u[:], v[:]) }
 
 // String returns the UUID in lower case, 36 characters long.
 func (u Uuid) String() string {
