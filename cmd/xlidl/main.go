@@ -23,6 +23,14 @@
 // describes types, named as in the IDL, in C or in Go: their members or values,
 // what they are in C and in Go, since when, with which defaults.
 //
+//	xlidl functions [-format csv|table]
+//
+// lists all public functions of libxl's headers, one in a line: its header, its
+// section, what users of package xenlight call (go), the release that has it
+// first, whether it takes an ao_how, its status, and the reason of the last
+// three of these: bound (users can call it), internal (the library itself calls
+// it), replaced (by what go names, which does without it), excluded.
+//
 //	xlidl diff [-arch ARCH] 4.17 4.18
 //
 // tells what a release has added and changed, down to the C layouts.
@@ -42,6 +50,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -61,6 +70,7 @@ var commands = []command{
 	{"import", "[-o FILE] FILE|DIR|CLONE...", "merge the interfaces of several releases into one schema", setupImport},
 	{"generate", "[-check]", "write the generated files from the folder idl", setupGenerate},
 	{"show", "TYPE...", "describe types, in C and in Go", setupShow},
+	{"functions", "[-format FORMAT]", "list the C functions, and what becomes of them in Go", setupFunctions},
 }
 
 // errUsage asks for the usage text.
@@ -179,6 +189,29 @@ func setupGenerate(flags *flag.FlagSet) func(io.Writer) error {
 			return fmt.Errorf("%d generated files are stale: run xlidl generate", len(stale))
 		}
 		return nil
+	}
+}
+
+func setupFunctions(flags *flag.FlagSet) func(io.Writer) error {
+	format := flags.String("format", "table", "`FORMAT`: csv or table")
+	find := module(flags)
+	return func(w io.Writer) error {
+		if flags.NArg() > 0 {
+			return errUsage
+		}
+		dir, err := find()
+		if err != nil {
+			return err
+		}
+		i, err := idl.LoadInterface(dir)
+		if err != nil {
+			return err
+		}
+		b := bufio.NewWriter(w)
+		if err := i.WriteFunctions(b, *format); err != nil {
+			return err
+		}
+		return b.Flush()
 	}
 }
 

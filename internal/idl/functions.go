@@ -15,6 +15,7 @@ type Function struct {
 	Name    string // C name
 	Section string
 	File    string // of package xenlight, without _gen.go: where its method goes
+	Header  string
 	Library string
 	Since   Release
 	Arch    string // the only architecture that has it (x86 or arm), if not all
@@ -27,6 +28,8 @@ type Function struct {
 	Hand     bool   // the method is written by hand
 	Internal string // why there is none
 
+	Go string // what users call: Host.DomainPause, libxl.ParseMac; empty if internal
+
 	pos syntax.Position
 }
 
@@ -37,22 +40,6 @@ type Arg struct {
 	Optional bool    // it may be NULL
 	Since    Release // releases before know no such parameter; zero if all do
 	Bits     string  // a bitmap that must be allocated before: the function that tells how many bits
-}
-
-// Excluded is a function that the binding leaves out.
-type Excluded struct {
-	Name    string
-	Section string
-	Status  string // replaced or excluded
-	Reason  string
-
-	pos syntax.Position
-}
-
-// Catalog is all that idl/functions.idl says.
-type Catalog struct {
-	Functions []*Function
-	Excluded  []*Excluded
 }
 
 // The return conventions.
@@ -110,7 +97,7 @@ func EvalFunctions(name string, src []byte, s *Schema) (*Catalog, error) {
 	}
 	predeclared["void"] = &returnsValue{&Returns{Convention: ReturnVoid, CType: &CType{C: "void"}}}
 	for name, build := range map[string]builder{
-		"section": e.section, "Function": e.function, "Excluded": e.exclude, "Opaque": e.opaque, "Callback": e.callback, "Typedef": e.typedef,
+		"section": e.section, "header": e.setHeader, "Function": e.function, "Excluded": e.exclude, "Opaque": e.opaque, "Callback": e.callback, "Typedef": e.typedef,
 		"Pointer": e.pointer, "In": e.pointer, "Out": e.pointer, "InOut": e.pointer,
 		"Number": e.returns, "Code": e.returns, "Owned": e.returns, "Given": e.returns, "List": e.returns,
 	} {
@@ -128,6 +115,7 @@ type functionEvaluator struct {
 	schema  *Schema
 	current string // section
 	file    string // of the section
+	header  string
 }
 
 // returnsValue is a return convention as a Starlark value.
@@ -139,6 +127,7 @@ func (v *returnsValue) Freeze()               {}
 func (v *returnsValue) Truth() starlark.Bool  { return true }
 func (v *returnsValue) Hash() (uint32, error) { return 0, errors.New("a convention is not hashable") }
 
+// section begins a section, and leaves the headers but libxl.h.
 func (e *functionEvaluator) section(c *call) (starlark.Value, error) {
 	if err := c.take(1, "file"); err != nil {
 		return nil, err
@@ -146,7 +135,7 @@ func (e *functionEvaluator) section(c *call) (starlark.Value, error) {
 	if err := c.strInto(&e.current, 0); err != nil {
 		return nil, err
 	}
-	e.file = sectionFile(e.current)
+	e.file, e.header = sectionFile(e.current), mainHeader
 	return starlark.None, c.text(&e.file, "file")
 }
 
@@ -155,6 +144,14 @@ func sectionFile(title string) string {
 	title, _, _ = strings.Cut(strings.TrimPrefix(title, "Devices: "), ":")
 	words := strings.FieldsFunc(strings.ToLower(title), func(r rune) bool { return r < 'a' || r > 'z' })
 	return strings.Join(words, "_")
+}
+
+// setHeader says which header declares the functions that follow.
+func (e *functionEvaluator) setHeader(c *call) (starlark.Value, error) {
+	if err := c.take(1); err != nil {
+		return nil, err
+	}
+	return starlark.None, c.strInto(&e.header, 0)
 }
 
 func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
@@ -193,14 +190,14 @@ func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
 }
 
 func (e *functionEvaluator) function(c *call) (starlark.Value, error) {
-	if err := c.take(3, "since", "library", "arch", "blocks", "doc", "hand", "internal"); err != nil {
+	if err := c.take(3, "since", "library", "arch", "blocks", "doc", "hand", "internal", "go"); err != nil {
 		return nil, err
 	}
-	f := &Function{Section: e.current, File: e.file, Library: "libxenlight", pos: c.pos}
+	f := &Function{Section: e.current, File: e.file, Header: e.header, Library: "libxenlight", pos: c.pos}
 	since := e.schema.First().String()
 	err := errors.Join(c.strInto(&f.Name, 0), c.text(&since, "since"), c.text(&f.Library, "library"),
 		c.text(&f.Arch, "arch"), c.text(&f.Blocks, "blocks"),
-		c.text(&f.Doc, "doc"), c.flag(&f.Hand, "hand"), c.text(&f.Internal, "internal"))
+		c.text(&f.Doc, "doc"), c.flag(&f.Hand, "hand"), c.text(&f.Internal, "internal"), c.text(&f.Go, "go"))
 	if err != nil {
 		return nil, err
 	}
@@ -285,25 +282,6 @@ func (e *functionEvaluator) arg(f *Function, it item) (*Arg, error) {
 	return a, nil
 }
 
-// exclude notes a function that is left out.
-func (e *functionEvaluator) exclude(c *call) (starlark.Value, error) {
-	if err := c.take(1, "status", "reason"); err != nil {
-		return nil, err
-	}
-	x := &Excluded{Section: e.current, pos: c.pos}
-	if err := errors.Join(c.strInto(&x.Name, 0), c.text(&x.Status, "status"), c.text(&x.Reason, "reason")); err != nil {
-		return nil, err
-	}
-	if x.Status != "replaced" && x.Status != "excluded" {
-		return nil, errorAt(c.pos, "%s: expected replaced or excluded as status, got %q", x.Name, x.Status)
-	}
-	if x.Reason == "" {
-		return nil, errorAt(c.pos, "%s: expected a reason", x.Name)
-	}
-	e.Excluded = append(e.Excluded, x)
-	return starlark.None, nil
-}
-
 // paragraphs removes the indentation and the line breaks of a text; between
 // paragraphs an empty line remains.
 func paragraphs(text string) string {
@@ -350,10 +328,8 @@ func (e *functionEvaluator) check() error {
 			free.Internal = "frees what " + f.Name + " returns"
 		}
 	}
-	for _, x := range e.Excluded {
-		if byName[x.Name] != nil {
-			return errorAt(x.pos, "%s is described and excluded", x.Name)
-		}
+	if err := e.checkExcluded(byName); err != nil {
+		return err
 	}
 	return e.checkMethods(byName)
 }
@@ -369,6 +345,12 @@ func (e *functionEvaluator) checkMethods(byName map[string]*Function) error {
 		}
 		if n != 1 {
 			return errorAt(f.pos, "%s: expected one of doc, hand and internal", f.Name)
+		}
+		switch {
+		case f.Go != "" && !f.Hand:
+			return errorAt(f.pos, "%s: only what is written by hand can have a name of its own in Go", f.Name)
+		case f.Go == "" && f.Internal == "":
+			f.Go = "Host." + f.GoName()
 		}
 		for _, a := range f.Args {
 			if a.Bits != "" && byName[a.Bits] == nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // header is the first line of each generated file.
@@ -48,6 +49,7 @@ func Generate(dir string) (map[string][]byte, error) {
 		"internal/abi/abitest/list_gen.go": m.testTypesFile,
 		"internal/abi/tables_gen.go":       m.tablesFile,
 		"internal/capi/calls_gen.go":       m.callsFile,
+		"FUNCTIONS.md":                     func(w *writer) { m.functionsPage(w, catalog) },
 	})
 	return emit(files)
 }
@@ -56,6 +58,12 @@ func emit(files map[string]func(*writer)) (map[string][]byte, error) {
 	out := make(map[string][]byte)
 	for name, write := range files {
 		w := new(writer)
+		if filepath.Ext(name) == ".md" {
+			w.printf("<!-- %s -->\n\n", strings.TrimSpace(strings.TrimPrefix(header, "//")))
+			write(w)
+			out[name] = w.Bytes()
+			continue
+		}
 		w.printf("%s", header)
 		write(w)
 		text, err := format.Source(w.Bytes())
