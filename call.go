@@ -203,8 +203,11 @@ func (f *frame) run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) 
 	ctx, release := f.h.loop.Bind(ctx)
 	defer release()
 	out := f.h.loop.Run(ctx, start)
-	if out.Lost {
+	switch {
+	case out.Lost:
 		f.owned = nil // libxl may still use it, for ever
+	case out.Code == 0 && out.Err == nil:
+		f.h.lib.Succeeded(f.fn)
 	}
 	return out
 }

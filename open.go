@@ -114,10 +114,14 @@ func (h *Host) Release() string { return h.lib.Release.String() }
 // Library is the path of the loaded library.
 func (h *Host) Library() string { return h.lib.Path }
 
+// CallCount tells how often a function of libxl has been called, and how often it
+// has succeeded.
+type CallCount = capi.CallCount
+
 // Calls tells how often each libxl function has been called in this process,
-// by its C name. Functions that the binding knows but has not called are there
-// with 0.
-func (h *Host) Calls() map[string]uint64 { return h.lib.Calls() }
+// by its C name, counted where C is entered. Functions that the binding knows but
+// has not called are there with 0.
+func (h *Host) Calls() map[string]CallCount { return h.lib.Calls() }
 
 // Close aborts the operations that run, waits for them, and frees what the Host
 // holds. Calls after it return ErrClosed; further Closes wait for the first and

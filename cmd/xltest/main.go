@@ -43,7 +43,8 @@ func run() (failed bool, err error) {
 		ready   = flag.String("ready", "xenlight guest: up", "what a guest prints on its console when it is up")
 		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")
 		list    = flag.Bool("list", false, "list the checks and make none")
-		asJSON  = flag.Bool("json", false, "print the report as JSON")
+		section = flag.String("section", "", "make only the checks of the sections whose name contains this text")
+		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
 	)
@@ -54,7 +55,7 @@ func run() (failed bool, err error) {
 		}
 		return false, nil
 	}
-	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Timeout: *timeout}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Section: *section, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err
@@ -80,24 +81,35 @@ func run() (failed bool, err error) {
 		return false, err
 	}
 	out := io.Writer(os.Stdout)
-	if *asJSON {
+	if *asJSON == "-" {
 		out = io.Discard
 	}
 	fmt.Fprintf(out, "Xen %s, %s\n", report.Xen, report.Library)
-	section := ""
+	current := ""
 	xltest.Run(ctx, host, o, func(r xltest.Result) {
-		if r.Section != section {
-			section = r.Section
-			fmt.Fprintf(out, "\n%s\n", section)
+		if r.Section != current {
+			current = r.Section
+			fmt.Fprintf(out, "\n%s\n", current)
 		}
 		r.Print(out, *verbose)
 		report.Add(r)
 	})
-	report.Calls = host.Calls()
+	report.AddCalls(host.Calls())
 	fmt.Fprintln(out)
 	report.Summary(out)
-	if *asJSON {
-		err = report.JSON(os.Stdout)
+	return report.Total.Failed > 0, writeJSON(report, *asJSON)
+}
+
+func writeJSON(r *xltest.Report, name string) error {
+	switch name {
+	case "":
+		return nil
+	case "-":
+		return r.JSON(os.Stdout)
 	}
-	return report.Failed > 0, err
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.JSON(f), f.Close())
 }

@@ -182,6 +182,9 @@ var structFns = [...]structFn{
 func (l *Lib) CtxAlloc(pctx *unsafe.Pointer, version int32, flags uint32, lg unsafe.Pointer) int32 {
 	l.called(FnCtxAlloc)
 	r, _, _ := purego.SyscallN(l.fn[FnCtxAlloc], uintptr(unsafe.Pointer(pctx)), uintptr(version), uintptr(flags), uintptr(lg))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCtxAlloc)
+	}
 	return int32(r)
 }
 
@@ -191,6 +194,9 @@ func (l *Lib) CtxAlloc(pctx *unsafe.Pointer, version int32, flags uint32, lg uns
 func (l *Lib) CtxFree(ctx Ctx) int32 {
 	l.called(FnCtxFree)
 	r, _, _ := purego.SyscallN(l.fn[FnCtxFree], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCtxFree)
+	}
 	return int32(r)
 }
 
@@ -200,6 +206,7 @@ func (l *Lib) CtxFree(ctx Ctx) int32 {
 func (l *Lib) ChildprocSetmode(ctx Ctx, hooks unsafe.Pointer, user unsafe.Pointer) {
 	l.called(FnChildprocSetmode)
 	purego.SyscallN(l.fn[FnChildprocSetmode], uintptr(ctx), uintptr(hooks), uintptr(user))
+	l.Succeeded(FnChildprocSetmode)
 }
 
 // ChildprocSigchldOccurred calls
@@ -208,6 +215,7 @@ func (l *Lib) ChildprocSetmode(ctx Ctx, hooks unsafe.Pointer, user unsafe.Pointe
 func (l *Lib) ChildprocSigchldOccurred(ctx Ctx) {
 	l.called(FnChildprocSigchldOccurred)
 	purego.SyscallN(l.fn[FnChildprocSigchldOccurred], uintptr(ctx))
+	l.Succeeded(FnChildprocSigchldOccurred)
 }
 
 // OseventBeforepoll calls
@@ -216,6 +224,9 @@ func (l *Lib) ChildprocSigchldOccurred(ctx Ctx) {
 func (l *Lib) OseventBeforepoll(ctx Ctx, nfdsIo *int32, fds unsafe.Pointer, timeoutUpd *int32, now Timeval) int32 {
 	l.called(FnOseventBeforepoll)
 	r, _, _ := purego.SyscallN(l.fn[FnOseventBeforepoll], uintptr(ctx), uintptr(unsafe.Pointer(nfdsIo)), uintptr(fds), uintptr(unsafe.Pointer(timeoutUpd)), uintptr(now.Sec), uintptr(now.Usec))
+	if int32(r) >= 0 {
+		l.Succeeded(FnOseventBeforepoll)
+	}
 	return int32(r)
 }
 
@@ -225,6 +236,7 @@ func (l *Lib) OseventBeforepoll(ctx Ctx, nfdsIo *int32, fds unsafe.Pointer, time
 func (l *Lib) OseventAfterpoll(ctx Ctx, nfds int32, fds unsafe.Pointer, now Timeval) {
 	l.called(FnOseventAfterpoll)
 	purego.SyscallN(l.fn[FnOseventAfterpoll], uintptr(ctx), uintptr(nfds), uintptr(fds), uintptr(now.Sec), uintptr(now.Usec))
+	l.Succeeded(FnOseventAfterpoll)
 }
 
 // EventRegisterCallbacks calls
@@ -233,6 +245,7 @@ func (l *Lib) OseventAfterpoll(ctx Ctx, nfds int32, fds unsafe.Pointer, now Time
 func (l *Lib) EventRegisterCallbacks(ctx Ctx, hooks unsafe.Pointer, user unsafe.Pointer) {
 	l.called(FnEventRegisterCallbacks)
 	purego.SyscallN(l.fn[FnEventRegisterCallbacks], uintptr(ctx), uintptr(hooks), uintptr(user))
+	l.Succeeded(FnEventRegisterCallbacks)
 }
 
 // EventCheck calls
@@ -241,6 +254,9 @@ func (l *Lib) EventRegisterCallbacks(ctx Ctx, hooks unsafe.Pointer, user unsafe.
 func (l *Lib) EventCheck(ctx Ctx, eventR *unsafe.Pointer, typemask uint64, predicate unsafe.Pointer, predicateUser unsafe.Pointer) int32 {
 	l.called(FnEventCheck)
 	r, _, _ := purego.SyscallN(l.fn[FnEventCheck], uintptr(ctx), uintptr(unsafe.Pointer(eventR)), uintptr(typemask), uintptr(predicate), uintptr(predicateUser))
+	if int32(r) >= 0 {
+		l.Succeeded(FnEventCheck)
+	}
 	return int32(r)
 }
 
@@ -250,6 +266,7 @@ func (l *Lib) EventCheck(ctx Ctx, eventR *unsafe.Pointer, typemask uint64, predi
 func (l *Lib) EventFree(ctx Ctx, event unsafe.Pointer) {
 	l.called(FnEventFree)
 	purego.SyscallN(l.fn[FnEventFree], uintptr(ctx), uintptr(event))
+	l.Succeeded(FnEventFree)
 }
 
 // EvenableDomainDeath calls
@@ -258,6 +275,9 @@ func (l *Lib) EventFree(ctx Ctx, event unsafe.Pointer) {
 func (l *Lib) EvenableDomainDeath(ctx Ctx, domid uint32, user uint64, evgenOut *unsafe.Pointer) int32 {
 	l.called(FnEvenableDomainDeath)
 	r, _, _ := purego.SyscallN(l.fn[FnEvenableDomainDeath], uintptr(ctx), uintptr(domid), uintptr(user), uintptr(unsafe.Pointer(evgenOut)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnEvenableDomainDeath)
+	}
 	return int32(r)
 }
 
@@ -267,6 +287,7 @@ func (l *Lib) EvenableDomainDeath(ctx Ctx, domid uint32, user uint64, evgenOut *
 func (l *Lib) EvdisableDomainDeath(ctx Ctx, evgen unsafe.Pointer) {
 	l.called(FnEvdisableDomainDeath)
 	purego.SyscallN(l.fn[FnEvdisableDomainDeath], uintptr(ctx), uintptr(evgen))
+	l.Succeeded(FnEvdisableDomainDeath)
 }
 
 // AoAbort calls
@@ -275,6 +296,9 @@ func (l *Lib) EvdisableDomainDeath(ctx Ctx, evgen unsafe.Pointer) {
 func (l *Lib) AoAbort(ctx Ctx, how *AsyncopHow) int32 {
 	l.called(FnAoAbort)
 	r, _, _ := purego.SyscallN(l.fn[FnAoAbort], uintptr(ctx), uintptr(unsafe.Pointer(how)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnAoAbort)
+	}
 	return int32(r)
 }
 
@@ -284,6 +308,9 @@ func (l *Lib) AoAbort(ctx Ctx, how *AsyncopHow) int32 {
 func (l *Lib) GetVersionInfo(ctx Ctx) unsafe.Pointer {
 	l.called(FnGetVersionInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnGetVersionInfo], uintptr(ctx))
+	if r != 0 {
+		l.Succeeded(FnGetVersionInfo)
+	}
 	return ptr(r)
 }
 
@@ -293,6 +320,9 @@ func (l *Lib) GetVersionInfo(ctx Ctx) unsafe.Pointer {
 func (l *Lib) GetMaxCpus(ctx Ctx) int32 {
 	l.called(FnGetMaxCpus)
 	r, _, _ := purego.SyscallN(l.fn[FnGetMaxCpus], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetMaxCpus)
+	}
 	return int32(r)
 }
 
@@ -302,6 +332,9 @@ func (l *Lib) GetMaxCpus(ctx Ctx) int32 {
 func (l *Lib) GetOnlineCpus(ctx Ctx) int32 {
 	l.called(FnGetOnlineCpus)
 	r, _, _ := purego.SyscallN(l.fn[FnGetOnlineCpus], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetOnlineCpus)
+	}
 	return int32(r)
 }
 
@@ -311,6 +344,9 @@ func (l *Lib) GetOnlineCpus(ctx Ctx) int32 {
 func (l *Lib) GetMaxNodes(ctx Ctx) int32 {
 	l.called(FnGetMaxNodes)
 	r, _, _ := purego.SyscallN(l.fn[FnGetMaxNodes], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetMaxNodes)
+	}
 	return int32(r)
 }
 
@@ -320,6 +356,9 @@ func (l *Lib) GetMaxNodes(ctx Ctx) int32 {
 func (l *Lib) GetFreeMemory(ctx Ctx, memkb *uint64) int32 {
 	l.called(FnGetFreeMemory)
 	r, _, _ := purego.SyscallN(l.fn[FnGetFreeMemory], uintptr(ctx), uintptr(unsafe.Pointer(memkb)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetFreeMemory)
+	}
 	return int32(r)
 }
 
@@ -329,6 +368,9 @@ func (l *Lib) GetFreeMemory(ctx Ctx, memkb *uint64) int32 {
 func (l *Lib) GetPhysinfo(ctx Ctx, physinfo unsafe.Pointer) int32 {
 	l.called(FnGetPhysinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnGetPhysinfo], uintptr(ctx), uintptr(physinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetPhysinfo)
+	}
 	return int32(r)
 }
 
@@ -395,6 +437,9 @@ func (l *Lib) DomainDestroy(ctx Ctx, domid uint32, aoHow *AsyncopHow) int32 {
 func (l *Lib) DomainInfo(ctx Ctx, infoR unsafe.Pointer, domid uint32) int32 {
 	l.called(FnDomainInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainInfo], uintptr(ctx), uintptr(infoR), uintptr(domid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainInfo)
+	}
 	return int32(r)
 }
 
@@ -404,6 +449,9 @@ func (l *Lib) DomainInfo(ctx Ctx, infoR unsafe.Pointer, domid uint32) int32 {
 func (l *Lib) ListDomain(ctx Ctx, nbDomainOut *int32) unsafe.Pointer {
 	l.called(FnListDomain)
 	r, _, _ := purego.SyscallN(l.fn[FnListDomain], uintptr(ctx), uintptr(unsafe.Pointer(nbDomainOut)))
+	if r != 0 {
+		l.Succeeded(FnListDomain)
+	}
 	return ptr(r)
 }
 
@@ -413,6 +461,7 @@ func (l *Lib) ListDomain(ctx Ctx, nbDomainOut *int32) unsafe.Pointer {
 func (l *Lib) DominfoListFree(list unsafe.Pointer, nbDomain int32) {
 	l.called(FnDominfoListFree)
 	purego.SyscallN(l.fn[FnDominfoListFree], uintptr(list), uintptr(nbDomain))
+	l.Succeeded(FnDominfoListFree)
 }
 
 // ListVcpu calls
@@ -421,6 +470,9 @@ func (l *Lib) DominfoListFree(list unsafe.Pointer, nbDomain int32) {
 func (l *Lib) ListVcpu(ctx Ctx, domid uint32, nbVcpu *int32, nrCpusOut *int32) unsafe.Pointer {
 	l.called(FnListVcpu)
 	r, _, _ := purego.SyscallN(l.fn[FnListVcpu], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(nbVcpu)), uintptr(unsafe.Pointer(nrCpusOut)))
+	if r != 0 {
+		l.Succeeded(FnListVcpu)
+	}
 	return ptr(r)
 }
 
@@ -430,6 +482,7 @@ func (l *Lib) ListVcpu(ctx Ctx, domid uint32, nbVcpu *int32, nrCpusOut *int32) u
 func (l *Lib) VcpuinfoListFree(list unsafe.Pointer, nrVcpus int32) {
 	l.called(FnVcpuinfoListFree)
 	purego.SyscallN(l.fn[FnVcpuinfoListFree], uintptr(list), uintptr(nrVcpus))
+	l.Succeeded(FnVcpuinfoListFree)
 }
 
 // ConsoleGetTty calls
@@ -438,6 +491,9 @@ func (l *Lib) VcpuinfoListFree(list unsafe.Pointer, nrVcpus int32) {
 func (l *Lib) ConsoleGetTty(ctx Ctx, domid uint32, consNum int32, type_ int32, path *unsafe.Pointer) int32 {
 	l.called(FnConsoleGetTty)
 	r, _, _ := purego.SyscallN(l.fn[FnConsoleGetTty], uintptr(ctx), uintptr(domid), uintptr(consNum), uintptr(type_), uintptr(unsafe.Pointer(path)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnConsoleGetTty)
+	}
 	return int32(r)
 }
 
@@ -447,6 +503,9 @@ func (l *Lib) ConsoleGetTty(ctx Ctx, domid uint32, consNum int32, type_ int32, p
 func (l *Lib) PrimaryConsoleGetTty(ctx Ctx, domidVm uint32, path *unsafe.Pointer) int32 {
 	l.called(FnPrimaryConsoleGetTty)
 	r, _, _ := purego.SyscallN(l.fn[FnPrimaryConsoleGetTty], uintptr(ctx), uintptr(domidVm), uintptr(unsafe.Pointer(path)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPrimaryConsoleGetTty)
+	}
 	return int32(r)
 }
 
@@ -456,6 +515,9 @@ func (l *Lib) PrimaryConsoleGetTty(ctx Ctx, domidVm uint32, path *unsafe.Pointer
 func (l *Lib) DomidToName(ctx Ctx, domid uint32) unsafe.Pointer {
 	l.called(FnDomidToName)
 	r, _, _ := purego.SyscallN(l.fn[FnDomidToName], uintptr(ctx), uintptr(domid))
+	if r != 0 {
+		l.Succeeded(FnDomidToName)
+	}
 	return ptr(r)
 }
 
@@ -465,6 +527,9 @@ func (l *Lib) DomidToName(ctx Ctx, domid uint32) unsafe.Pointer {
 func (l *Lib) NameToDomid(ctx Ctx, name unsafe.Pointer, domid *uint32) int32 {
 	l.called(FnNameToDomid)
 	r, _, _ := purego.SyscallN(l.fn[FnNameToDomid], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(domid)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnNameToDomid)
+	}
 	return int32(r)
 }
 
@@ -474,5 +539,6 @@ func (l *Lib) NameToDomid(ctx Ctx, name unsafe.Pointer, domid *uint32) int32 {
 func (l *Lib) GetRequiredShadowMemory(maxmemKb uint, smpCpus uint32) uint {
 	l.called(FnGetRequiredShadowMemory)
 	r, _, _ := purego.SyscallN(l.fn[FnGetRequiredShadowMemory], uintptr(maxmemKb), uintptr(smpCpus))
+	l.Succeeded(FnGetRequiredShadowMemory)
 	return uint(r)
 }

@@ -21,7 +21,7 @@ type Lib struct {
 	Codec   *abi.Codec
 
 	fn        [numFns]uintptr
-	calls     [numFns]atomic.Uint64
+	calls     [numFns]struct{ made, succeeded atomic.Uint64 }
 	structs   []structSyms // by the struct's ID
 	templates []template   // too
 
@@ -181,7 +181,7 @@ func (l *Lib) called(f Fn) {
 	if l.fn[f] == 0 {
 		panic(l.Missing(f))
 	}
-	l.calls[f].Add(1)
+	l.calls[f].made.Add(1)
 }
 
 // withErrno calls a function that sets errno when it returns -1.
@@ -199,12 +199,24 @@ func (l *Lib) withErrno(fn uintptr, args ...uintptr) (uintptr, syscall.Errno) {
 	return r, syscall.Errno(*(*int32)(ptr(p)))
 }
 
+// Succeeded counts an operation of a function that has ended well; calls that
+// answer at once count themselves.
+func (l *Lib) Succeeded(f Fn) { l.calls[f].succeeded.Add(1) }
+
+// CallCount tells how often a function of libxl has been called, and how often
+// it has done what it is for.
+type CallCount struct {
+	Section         string // of libxl's function list
+	Made, Succeeded uint64
+}
+
 // Calls tells how often each function of libxl that the binding knows has been
 // called through this library.
-func (l *Lib) Calls() map[string]uint64 {
-	m := make(map[string]uint64, numFns)
+func (l *Lib) Calls() map[string]CallCount {
+	m := make(map[string]CallCount, numFns)
 	for i := range fnTable {
-		m[fnTable[i].name] = l.calls[i].Load()
+		c := &l.calls[i]
+		m[fnTable[i].name] = CallCount{fnTable[i].section, c.made.Load(), c.succeeded.Load()}
 	}
 	return m
 }

@@ -131,18 +131,40 @@ func (m *model) rawCall(w *writer, f *Function) {
 	params := mapped(f.Args, func(a *Arg) string { return goParam(a.Name) + " " + a.Go })
 	result, convert := f.Returns.goResult()
 	call := fmt.Sprintf("purego.SyscallN(%s)", strings.Join(append([]string{"l.fn[" + f.constant() + "]"}, f.words()...), ", "))
+	head := fmt.Sprintf("func (l *Lib) %s(%s) %%s {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), f.constant())
+	succeeded := iff(f.success() != "", iff(f.success() != "true", "if "+f.success()+" {\n")+
+		"l.Succeeded("+f.constant()+")\n"+iff(f.success() != "true", "}\n"))
 	switch {
 	case f.Returns.Convention == ReturnRaw:
-		w.printf("func (l *Lib) %s(%s) (%s, syscall.Errno) {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), result, f.constant())
-		w.printf("r, errno := %s\nreturn %s, errno\n", strings.Replace(call, "purego.SyscallN", "l.withErrno", 1), convert)
+		w.printf(head, "("+result+", syscall.Errno)")
+		w.printf("r, errno := %s\n%sreturn %s, errno\n", strings.Replace(call, "purego.SyscallN", "l.withErrno", 1), succeeded, convert)
 	case result != "":
-		w.printf("func (l *Lib) %s(%s) %s {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), result, f.constant())
-		w.printf("r, _, _ := %s\nreturn %s\n", call, convert)
+		w.printf(head, result)
+		w.printf("r, _, _ := %s\n%sreturn %s\n", call, succeeded, convert)
 	default:
-		w.printf("func (l *Lib) %s(%s) {\nl.called(%s)\n", f.GoName(), strings.Join(params, ", "), f.constant())
-		w.printf("%s\n", call)
+		w.printf(head, "")
+		w.printf("%s\n%s", call, succeeded)
 	}
 	w.printf("}\n")
+}
+
+// success is the condition under which a function has done what it is for;
+// empty if that is known only when the operation ends.
+func (f *Function) success() string {
+	if slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.base == "ao_how" }) && f.Name != "libxl_ao_abort" {
+		return ""
+	}
+	switch f.Returns.Convention {
+	case ReturnStatus, ReturnValue:
+		return "int32(r) >= 0"
+	case ReturnErrno, ReturnCode:
+		return "int32(r) == 0"
+	case ReturnRaw:
+		return "errno == 0"
+	case ReturnOwned, ReturnGiven, ReturnList:
+		return "r != 0"
+	}
+	return "true"
 }
 
 // goResult is the Go type of a result and the expression that makes one of

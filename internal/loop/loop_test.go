@@ -142,7 +142,7 @@ func (op *operation) endHandle(handle uint64, code libxl.Error) {
 
 // nextAbort returns a function that waits for the next call of libxl_ao_abort.
 func nextAbort(l *Loop) func() {
-	count := func() uint64 { return l.lib.Calls()["libxl_ao_abort"] }
+	count := func() uint64 { return l.lib.Calls()["libxl_ao_abort"].Made }
 	before := count()
 	return func() {
 		for count() == before {

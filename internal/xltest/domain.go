@@ -213,7 +213,7 @@ var createErrorChecks = func() (checks []check) {
 }()
 
 func checkFieldErrors(t *T) {
-	calls := t.Host.Calls()["libxl_domain_create_new"]
+	calls := t.Host.Calls()["libxl_domain_create_new"].Made
 	for path, change := range map[string]func(*libxl.DomainConfig){
 		"CInfo.Name":      func(c *libxl.DomainConfig) { c.CInfo.Name = "a\x00b" },
 		"CInfo.Type":      func(c *libxl.DomainConfig) { c.CInfo.Type = libxl.DomainTypeInvalid },
@@ -236,7 +236,7 @@ func checkFieldErrors(t *T) {
 	}
 	_, err := t.Host.DomainCreateNew(t.ctx, nil)
 	wantError(t, "DomainCreateNew(nil)", err)
-	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"], calls)
+	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"].Made, calls)
 }
 
 // wantError demands an *xenlight.Error.

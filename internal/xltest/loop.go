@@ -299,7 +299,7 @@ func checkOver(t *T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("DomainCreateNew: %v", err)
 	}
-	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"], calls["libxl_domain_create_new"])
+	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"].Made, calls["libxl_domain_create_new"].Made)
 	if slices.ContainsFunc([]error{t.Host.DomainDestroy(ctx, nobody), t.Host.DomainPause(ctx, nobody)}, func(err error) bool {
 		return !errors.Is(err, context.Canceled)
 	}) {

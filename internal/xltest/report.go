@@ -1,25 +1,46 @@
 package xltest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/go-xenlight/xenlight"
 )
 
 // Report is the outcome of a run.
 type Report struct {
-	Xen     string            `json:"xen"`
-	Library string            `json:"library"`
-	Results []Result          `json:"results"`
-	Calls   map[string]uint64 `json:"calls"` // by libxl function, counted where C is entered
-	Passed  int               `json:"passed"`
-	Failed  int               `json:"failed"`
-	Skipped int               `json:"skipped"`
+	Xen       string     `json:"xen"`
+	Library   string     `json:"library"`
+	Results   []Result   `json:"results"`
+	Functions []Function `json:"functions"`
+	Sections  []Section  `json:"sections"`
+	Total     Section    `json:"total"`
+}
+
+// Function is what became of a function of libxl that the binding knows,
+// counted where C is entered.
+type Function struct {
+	Name      string `json:"name"`
+	Section   string `json:"section"`
+	Called    uint64 `json:"called"`
+	Succeeded uint64 `json:"succeeded"`
+}
+
+// Section counts the checks and the functions of a section of libxl's function
+// list.
+type Section struct {
+	Name       string `json:"name"`
+	Passed     int    `json:"passed"`
+	Failed     int    `json:"failed"`
+	Untestable int    `json:"untestable"`
+	Bound      int    `json:"bound"`     // functions that the binding calls
+	Called     int    `json:"called"`    // of these, called in this run
+	Succeeded  int    `json:"succeeded"` // of these, with success at least once
 }
 
 // NewReport begins a report about a host.
@@ -31,20 +52,60 @@ func NewReport(h *xenlight.Host) (*Report, error) {
 	return &Report{
 		Xen:     fmt.Sprintf("%d.%d%s", v.XenVersionMajor, v.XenVersionMinor, v.XenVersionExtra),
 		Library: h.Library(),
+		Total:   Section{Name: "total"},
 	}, nil
+}
+
+// sectionName is a section's title without its explanation.
+func sectionName(title string) string {
+	if strings.HasPrefix(title, "Devices: ") {
+		return title
+	}
+	name, _, _ := strings.Cut(title, ":")
+	return name
+}
+
+// section is the counts of a section.
+func (r *Report) section(title string) *Section {
+	name := sectionName(title)
+	i := slices.IndexFunc(r.Sections, func(s Section) bool { return s.Name == name })
+	if i < 0 {
+		i = len(r.Sections)
+		r.Sections = append(r.Sections, Section{Name: name})
+	}
+	return &r.Sections[i]
 }
 
 // Add takes in a result.
 func (r *Report) Add(result Result) {
 	r.Results = append(r.Results, result)
-	switch result.Status {
-	case Passed:
-		r.Passed++
-	case Failed:
-		r.Failed++
-	case Untestable:
-		r.Skipped++
+	for _, s := range []*Section{r.section(result.Section), &r.Total} {
+		switch result.Status {
+		case Passed:
+			s.Passed++
+		case Failed:
+			s.Failed++
+		case Untestable:
+			s.Untestable++
+		}
 	}
+}
+
+// AddCalls takes in the calls that the binding has made.
+func (r *Report) AddCalls(calls map[string]xenlight.CallCount) {
+	for name, c := range calls {
+		r.Functions = append(r.Functions, Function{name, c.Section, c.Made, c.Succeeded})
+		for _, s := range []*Section{r.section(c.Section), &r.Total} {
+			s.Bound++
+			if c.Made > 0 {
+				s.Called++
+			}
+			if c.Succeeded > 0 {
+				s.Succeeded++
+			}
+		}
+	}
+	slices.SortFunc(r.Functions, func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Print writes a result for people; verbose adds what passed checks have to say.
@@ -65,20 +126,35 @@ func (r *Report) JSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// Summary writes what follows the results: the functions called, and the count.
+// Summary writes what follows the results: the sections, the functions that
+// were never called or never succeeded, and the count.
 func (r *Report) Summary(w io.Writer) {
-	var never []string
-	called := 0
-	for _, name := range slices.Sorted(maps.Keys(r.Calls)) {
-		if r.Calls[name] == 0 {
-			never = append(never, name)
-		} else {
-			called++
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tchecks\t\t\tfunctions\t\t\t")
+	fmt.Fprintln(t, "section\tpassed\tfailed\tskipped\tbound\tcalled\tsucceeded\t")
+	sections := slices.SortedStableFunc(slices.Values(r.Sections), func(a, b Section) int {
+		return cmp.Compare(min(a.Bound, 1), min(b.Bound, 1)) // checks of no functions come first
+	})
+	for _, s := range append(sections, r.Total) {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", s.Name, s.Passed, s.Failed, s.Untestable, s.Bound, s.Called, s.Succeeded)
+	}
+	t.Flush()
+	var failing, never []string
+	for _, f := range r.Functions {
+		switch {
+		case f.Called == 0:
+			never = append(never, f.Name)
+		case f.Succeeded == 0:
+			failing = append(failing, f.Name)
 		}
 	}
-	fmt.Fprintf(w, "libxl functions called: %d of the %d that the binding knows\n", called, len(r.Calls))
-	if len(never) > 0 {
-		fmt.Fprintf(w, "never called: %s\n", strings.Join(never, ", "))
+	for _, list := range []struct {
+		what  string
+		names []string
+	}{{"only seen failing", failing}, {"never called", never}} {
+		if len(list.names) > 0 {
+			fmt.Fprintf(w, "%s: %s\n", list.what, strings.Join(list.names, ", "))
+		}
 	}
-	fmt.Fprintf(w, "xltest: %d passed, %d failed, %d skipped\n", r.Passed, r.Failed, r.Skipped)
+	fmt.Fprintf(w, "xltest: %d passed, %d failed, %d skipped\n", r.Total.Passed, r.Total.Failed, r.Total.Untestable)
 }

@@ -24,6 +24,7 @@ type Options struct {
 	Ramdisk string         // its initramfs
 	Ready   string         // the line that the guest prints when it is up
 	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
+	Section string         // checks of sections whose name contains this
 	Timeout time.Duration  // of each check
 }
 
@@ -70,7 +71,7 @@ func allChecks() []check {
 func Run(ctx context.Context, host *xenlight.Host, o Options, report func(Result)) {
 	found, err := takeSnapshot(host)
 	for _, c := range allChecks() {
-		if o.Run == nil || o.Run.MatchString(c.section+"/"+c.name) {
+		if (o.Run == nil || o.Run.MatchString(c.section+"/"+c.name)) && strings.Contains(c.section, o.Section) {
 			report(runCheck(ctx, host, o, c))
 		}
 	}
