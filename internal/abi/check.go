@@ -17,7 +17,18 @@ func (c *Codec) Check(s *Struct, v unsafe.Pointer) error {
 }
 
 func (c *Codec) check(s *Struct, v unsafe.Pointer) *FieldError {
-	return c.checkSteps(c.plans[s.ID].check, v)
+	return c.checkRuns(c.plans[s.ID].check, v)
+}
+
+func (c *Codec) checkRuns(runs []run, v unsafe.Pointer) *FieldError {
+	for i := range runs {
+		if r := &runs[i]; !r.done(v) {
+			if err := c.checkSteps(r.steps, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
@@ -136,7 +147,7 @@ func (c *Codec) checkArray(st *step, n int, p unsafe.Pointer) *FieldError {
 	}
 	first := loadPointer(p)
 	for i := range n {
-		if err := c.checkSteps(st.elem.check, unsafe.Add(first, i*int(st.f.Array.Size))); err != nil {
+		if err := c.checkRuns(st.elem.check, unsafe.Add(first, i*int(st.f.Array.Size))); err != nil {
 			return err.at(index(i))
 		}
 	}

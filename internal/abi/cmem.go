@@ -17,18 +17,6 @@ func storePointer(d, p unsafe.Pointer) { *(*uintptr)(d) = uintptr(p) }
 
 func loadPointer(p unsafe.Pointer) unsafe.Pointer { return *(*unsafe.Pointer)(p) }
 
-// storeString stores a new NUL-terminated copy of s in the char * at d.
-func storeString(mem Memory, d unsafe.Pointer, s string) error {
-	p, err := mem.Alloc(uintptr(len(s)) + 1)
-	if err != nil {
-		return err
-	}
-	b := unsafe.Slice((*byte)(p), len(s)+1)
-	b[copy(b, s)] = 0
-	storePointer(d, p)
-	return nil
-}
-
 // storeStrings stores a new NULL-ended list in the char ** at d; no list at all
 // if there are no strings.
 func storeStrings(mem Memory, d unsafe.Pointer, list []string) error {
@@ -42,7 +30,7 @@ func storeStrings(mem Memory, d unsafe.Pointer, list []string) error {
 	clear(unsafe.Slice((*uintptr)(p), len(list)+1))
 	storePointer(d, p)
 	for i, s := range list {
-		if err := storeString(mem, unsafe.Add(p, i*sizeofPointer), s); err != nil {
+		if err := mem.String(unsafe.Add(p, i*sizeofPointer), s, false); err != nil {
 			return err
 		}
 	}

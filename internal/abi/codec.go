@@ -38,9 +38,10 @@ func (c *Codec) Layout(s *Struct) *Layout { return &c.layouts[s.ID] }
 type Memory interface {
 	// Alloc returns memory with any content, or an error when there is none.
 	Alloc(size uintptr) (unsafe.Pointer, error)
-	// Keep takes memory of Alloc's that no dispose function frees; it must live as
-	// long as the struct.
-	Keep(p unsafe.Pointer)
+	// String stores a new NUL-terminated copy of s in the char * at d, which is NULL,
+	// at the latest when Encode is through. With own, no dispose function frees it,
+	// and it must live as long as the struct.
+	String(d unsafe.Pointer, s string, own bool) error
 	// Init gives the struct at p libxl's defaults, all of its bytes. Called for named
 	// structs only.
 	Init(s *Struct, p unsafe.Pointer)
@@ -58,7 +59,18 @@ func (c *Codec) Encode(mem Memory, s *Struct, dst, src unsafe.Pointer) error {
 	return c.encode(mem, c.plans[s.ID].encode, dst, src)
 }
 
-func (c *Codec) encode(mem Memory, steps []step, dst, src unsafe.Pointer) error {
+func (c *Codec) encode(mem Memory, runs []run, dst, src unsafe.Pointer) error {
+	for i := range runs {
+		if r := &runs[i]; !r.done(src) {
+			if err := c.encodeSteps(mem, r.steps, dst, src); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Codec) encodeSteps(mem Memory, steps []step, dst, src unsafe.Pointer) error {
 	for i := range steps {
 		st := &steps[i]
 		d, v := unsafe.Add(dst, st.c), unsafe.Add(src, st.g)
@@ -114,12 +126,7 @@ func (c *Codec) encode(mem Memory, steps []step, dst, src unsafe.Pointer) error 
 func encodeRef(mem Memory, f *Field, d, v unsafe.Pointer) error {
 	switch f.Kind {
 	case KindString:
-		if err := storeString(mem, d, *(*string)(v)); err != nil {
-			return err
-		}
-		if f.Const {
-			mem.Keep(loadPointer(d))
-		}
+		return mem.String(d, *(*string)(v), f.Const)
 	case KindBitmap:
 		return storeBitmap(mem, d, *(*[]byte)(v))
 	case KindStringList:
@@ -339,8 +346,17 @@ func setDefault(f *Field, d unsafe.Pointer) {
 	case KindInt:
 		*(*int)(d) = int(int32(f.latest()))
 	case KindStruct:
-		for i := range f.Struct.Fields {
-			setDefault(&f.Struct.Fields[i], unsafe.Add(d, f.Struct.Fields[i].Off))
+		setDefaults(f.Struct, d)
+	}
+}
+
+// setDefaults gives all of a zero struct at d its defaults.
+func setDefaults(s *Struct, d unsafe.Pointer) {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		setDefault(f, unsafe.Add(d, f.Off))
+		if f.Union != nil {
+			*(*int32)(unsafe.Add(d, f.Union.KeyOff)) = f.Union.KeyInit
 		}
 	}
 }

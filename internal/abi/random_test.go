@@ -171,9 +171,10 @@ func addType[T any](add func(*Struct, func() reflect.Value)) {
 // goMemory is a Memory of Go's: tests run without libc and libxl. It keeps what
 // it hands out alive, for only C pointers lead there.
 type goMemory struct {
-	codec  *Codec
-	chunks [][]uint64
-	left   int // Alloc fails after this many, if not negative
+	codec    *Codec
+	chunks   [][]uint64
+	left     int // Alloc fails after this many, if not negative
+	policies int // that CPUID has got
 }
 
 func (m *goMemory) Alloc(size uintptr) (unsafe.Pointer, error) {
@@ -189,7 +190,16 @@ func (m *goMemory) Alloc(size uintptr) (unsafe.Pointer, error) {
 	return unsafe.Pointer(unsafe.SliceData(chunk)), nil
 }
 
-func (m *goMemory) Keep(unsafe.Pointer) {}
+func (m *goMemory) String(d unsafe.Pointer, s string, _ bool) error {
+	p, err := m.Alloc(uintptr(len(s)) + 1)
+	if err != nil {
+		return err
+	}
+	b := unsafe.Slice((*byte)(p), len(s)+1)
+	b[copy(b, s)] = 0
+	storePointer(d, p)
+	return nil
+}
 
 // Init does what libxl's _init does.
 func (m *goMemory) Init(s *Struct, p unsafe.Pointer) {
@@ -222,7 +232,10 @@ func (m *goMemory) InitUnion(s *Struct, i int, p unsafe.Pointer, key int32) {
 	}
 }
 
-func (m *goMemory) CPUID(unsafe.Pointer, string) error { return nil }
+func (m *goMemory) CPUID(unsafe.Pointer, string) error {
+	m.policies++
+	return nil
+}
 
 // difference names the fields by which two values of a struct type differ.
 func difference(got, want reflect.Value) string {

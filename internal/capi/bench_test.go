@@ -52,10 +52,11 @@ func BenchmarkConfig(b *testing.B) {
 	}
 }
 
-// benchmarkConfig reports the C calls, and the time in units of one plain call
-// too, which makes machines comparable.
+// benchmarkConfig reports the C functions called, how often C was entered for
+// them, and the time in units of one plain call too, which makes machines
+// comparable.
 func benchmarkConfig(b *testing.B, l *Lib, c *libxl.DomainConfig, decode bool) {
-	calls := 0
+	var calls, crossings int
 	op := func() {
 		v, err := Encode(l, c)
 		if err != nil {
@@ -68,13 +69,14 @@ func benchmarkConfig(b *testing.B, l *Lib, c *libxl.DomainConfig, decode bool) {
 			}
 		}
 		v.Free()
-		calls = v.b.calls
+		calls, crossings = v.b.calls, v.b.crossings
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		op()
 	}
 	b.ReportMetric(float64(calls), "C-calls/op")
+	b.ReportMetric(float64(crossings), "crossings/op")
 	best, plain := bestTimes(op, func() { plainCall(l) })
 	b.ReportMetric(best, "best-ns/op")
 	b.ReportMetric(best/plain, "plain-calls/op")

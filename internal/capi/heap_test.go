@@ -2,12 +2,14 @@ package capi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"testing"
 	"unsafe"
@@ -53,7 +55,7 @@ func TestEveryBlockIsFreedAndNoneOverrun(t *testing.T) {
 }
 
 // heap is testdata/heap.c.
-type heap struct{ live, guard uintptr }
+type heap struct{ live, guard, fail uintptr }
 
 func (h heap) blocks() int {
 	n, _, _ := purego.SyscallN(h.live)
@@ -68,7 +70,7 @@ func TestHeapChild(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var h heap
-	for name, p := range map[string]*uintptr{"heap_live": &h.live, "heap_guard": &h.guard} {
+	for name, p := range map[string]*uintptr{"heap_live": &h.live, "heap_guard": &h.guard, "heap_fail": &h.fail} {
 		var err error
 		if *p, err = purego.Dlsym(purego.RTLD_DEFAULT, name); err != nil {
 			t.Fatal(err)
@@ -88,6 +90,7 @@ func TestHeapChild(t *testing.T) {
 	if total < 100*rounds {
 		t.Error("that is too few: the test has become blind")
 	}
+	h.exhausted(t, l)
 	h.planted(t, l)
 }
 
@@ -151,6 +154,33 @@ func spoil(v abitest.Value, i int) {
 }
 
 func spoiled(v abitest.Value, i int) bool { return buildInfo(v) != nil && i%3 == 2 }
+
+// exhausted lets each malloc of an encoding fail in turn.
+func (h heap) exhausted(t *testing.T, l *Lib) {
+	c := guestWithDevices()
+	c.BInfo.ExtraPv = slices.Repeat([]string{"an argument"}, 2*batchSize)
+	c.CInfo.Xsdata = map[string]string{"a": "1", "b": "2"}
+	before := h.blocks()
+	for n := 0; ; n++ {
+		purego.SyscallN(h.fail, uintptr(n))
+		v, err := Encode(l, c)
+		purego.SyscallN(h.fail, ^uintptr(0))
+		v.Free()
+		if left := h.blocks() - before; left != 0 {
+			t.Fatalf("%d blocks are left when there is no memory after %d", left, n)
+		}
+		if err == nil {
+			t.Logf("each of %d mallocs has failed", n)
+			if n < 3*batchSize {
+				t.Error("that is too few: the test has become blind")
+			}
+			return
+		}
+		if !errors.Is(err, ErrNoMemory) {
+			t.Fatalf("no memory after %d blocks: got %v", n, err)
+		}
+	}
+}
 
 // planted makes sure that a leak and an overrun would be seen.
 func (h heap) planted(t *testing.T, l *Lib) {

@@ -49,33 +49,30 @@ func (l *Lib) TakeString(p unsafe.Pointer) string {
 
 // block is a struct of libxl's in C memory, and abi.Memory for what it owns.
 type block struct {
-	lib   *Lib
-	typ   *abi.Struct
-	p     unsafe.Pointer
-	kept  []unsafe.Pointer // strings in it that are ours to free
-	calls int              // of C for this block; the benchmarks report them
-	args  [2]uintptr       // of a call: SyscallN's list is on the heap, make it once
+	lib  *Lib
+	typ  *abi.Struct
+	p    unsafe.Pointer
+	late *[]lateString    // while encoding
+	kept []unsafe.Pointer // strings in it that are ours to free
+	// What the benchmarks report: how many C functions were called for this block,
+	// and how often C was entered for that.
+	calls, crossings int
 }
 
-func (b *block) call(fn uintptr) uintptr {
-	b.calls++
-	r, _, _ := purego.SyscallN(fn, b.args[:]...)
-	return r
+func (b *block) run(calls []call) {
+	b.calls += len(calls)
+	b.crossings++
+	run(calls)
 }
 
 // Alloc is part of abi.Memory.
 func (b *block) Alloc(size uintptr) (unsafe.Pointer, error) {
-	b.args[0] = max(size, 1)
-	r := b.call(b.lib.malloc)
-	if r == 0 {
+	calls := [1]call{{fn: b.lib.malloc, arg: max(size, 1)}}
+	b.run(calls[:])
+	if calls[0].result == 0 {
 		return nil, ErrNoMemory
 	}
-	return ptr(r), nil
-}
-
-func (b *block) free(p unsafe.Pointer) {
-	b.args[0] = uintptr(p)
-	b.call(b.lib.free)
+	return ptr(calls[0].result), nil
 }
 
 // Init is part of abi.Memory. The defaults are libxl's own: what its _init wrote
@@ -96,12 +93,9 @@ func (b *block) InitUnion(s *abi.Struct, i int, p unsafe.Pointer, key int32) {
 	}
 }
 
-// Keep is part of abi.Memory.
-func (b *block) Keep(p unsafe.Pointer) { b.kept = append(b.kept, p) }
-
 // CPUID is part of abi.Memory.
 func (b *block) CPUID(p unsafe.Pointer, policy string) error {
-	b.calls += 3
+	b.calls, b.crossings = b.calls+3, b.crossings+3
 	s, err := b.lib.CString(policy)
 	if err != nil {
 		return err
@@ -158,7 +152,15 @@ func (l *Lib) encode(t *abi.Struct, x unsafe.Pointer) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Codec.Encode(b, t, b.p, x); err != nil {
+	b.late = latePool.Get().(*[]lateString)
+	if err = l.Codec.Encode(b, t, b.p, x); err == nil {
+		err = b.storeStrings()
+	}
+	clear(*b.late)
+	*b.late = (*b.late)[:0]
+	latePool.Put(b.late)
+	b.late = nil
+	if err != nil {
 		b.dispose()
 		return nil, err
 	}
@@ -181,14 +183,16 @@ func (b *block) dispose() {
 	if b == nil || b.p == nil {
 		return
 	}
+	var some [batchSize]call
+	calls := some[:0]
 	if f := b.lib.structs[b.typ.ID].dispose; f != 0 {
-		b.args[0] = uintptr(b.p)
-		b.call(f)
+		calls = append(calls, call{fn: f, arg: uintptr(b.p)})
 	}
-	b.free(b.p)
+	calls = append(calls, call{fn: b.lib.free, arg: uintptr(b.p)})
 	for _, p := range b.kept {
-		b.free(p)
+		calls = append(calls, call{fn: b.lib.free, arg: uintptr(p)})
 	}
+	b.run(calls)
 	b.p, b.kept = nil, nil
 }
 

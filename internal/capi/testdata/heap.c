@@ -1,6 +1,6 @@
 /* A malloc for tests, preloaded: it counts what the calling thread has, and on
  * demand ends every block at a page that nobody may touch. Freed blocks may not
- * be touched either, nor freed again. */
+ * be touched either, nor freed again. And it fails when told to. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@ extern void __libc_free(void *);
 
 static __thread long live;
 static __thread int guarded;
+static __thread long left = -1; /* malloc fails after this many, if not negative */
 static char *arena;
 static uint32_t sizes[PAGES]; /* of the block that begins in a page, plus 1 */
 static uint64_t next;
@@ -30,6 +31,8 @@ void heap_guard(int on)
 	}
 	guarded = on;
 }
+
+void heap_fail(long after) { left = after; }
 
 static uint64_t pages(size_t size) { return (size + PAGE - 1) / PAGE; }
 
@@ -60,6 +63,10 @@ static void complain(const char *what)
 
 void *malloc(size_t size)
 {
+	if (!left)
+		return NULL;
+	if (left > 0)
+		left--;
 	live++;
 	return guarded ? memset(block(size), 0xa5, size) : __libc_malloc(size);
 }
