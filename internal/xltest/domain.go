@@ -238,18 +238,3 @@ func checkFieldErrors(t *T) {
 	wantError(t, "DomainCreateNew(nil)", err)
 	equal(t, "calls of libxl_domain_create_new", t.Host.Calls()["libxl_domain_create_new"].Made, calls)
 }
-
-// wantError demands an *xenlight.Error.
-func wantError(t *T, what string, err error) {
-	if asError(err) == nil {
-		t.Errorf("%s: got %v, want an *xenlight.Error", what, err)
-	}
-}
-
-// wantCode demands an *xenlight.Error with one of libxl's codes.
-func wantCode(t *T, what string, err error, code libxl.Error) {
-	wantError(t, what, err)
-	if !errors.Is(err, code) {
-		t.Errorf("%s: got %v, want %v%s", what, err, code, logOf(err))
-	}
-}

@@ -21,6 +21,8 @@ type guest struct {
 	Domid   libxl.Domid
 	console *os.File
 	said    string
+
+	commands int // that the guest's shell has been given
 }
 
 var guestNumber atomic.Int32
@@ -126,8 +128,8 @@ func (g *guest) boot() {
 	g.expect(g.t.o.Ready)
 }
 
-// expect reads the console up to a text.
-func (g *guest) expect(text string) {
+// expect reads the console up to a text, which is the end of what it returns.
+func (g *guest) expect(text string) (said string) {
 	if deadline, ok := g.t.ctx.Deadline(); ok {
 		g.console.SetReadDeadline(deadline)
 	}
@@ -139,7 +141,9 @@ func (g *guest) expect(text string) {
 			g.t.Fatalf("the guest has not said %q: %v; it said:\n%s", text, err, g.said)
 		}
 	}
-	_, g.said, _ = strings.Cut(g.said, text)
+	n := strings.Index(g.said, text) + len(text)
+	said, g.said = g.said[:n], g.said[n:]
+	return said
 }
 
 // shutDown waits until the guest has shut down, and returns why.
