@@ -94,9 +94,15 @@ func (f *frame) failed(rc int32, reason error) error {
 		Log: logLines(f.h.loop.Explain(f.mark, f.domid))}
 }
 
-// call makes a call that answers at once. A negative result is libxl's code.
+// call makes a call that answers at once, with 0 or libxl's code.
 func (f *frame) call(g func(capi.Ctx) int32) error {
-	_, err := f.value(g)
+	_, err := f.value(func(c capi.Ctx) int32 {
+		rc := g(c)
+		if rc > 0 { // libxl_domain_setmaxmem fails with 1
+			rc = int32(libxl.ErrorFail)
+		}
+		return rc
+	})
 	return err
 }
 
@@ -178,6 +184,18 @@ func list[T any](f *frame, g func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr
 		err = f.because(decode)
 	}
 	return xs, err
+}
+
+// fullList is list for what is never empty: NULL is an error even where libxl
+// sets the length to 0.
+func fullList[T any](f *frame, g func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) ([]T, error) {
+	return list[T](f, func(c capi.Ctx, n *int32) capi.Ptr {
+		p := g(c, n)
+		if p == nil {
+			*n = -1
+		}
+		return p
+	}, free)
 }
 
 // exists tells an empty list of a domain's from that of a domain that is not
@@ -300,6 +318,13 @@ func in[T any](f *frame, x *T) capi.Ptr {
 	return f.keep(v, v.Ptr(), nil)
 }
 
+// needs refuses a struct without a member that libxl would crash without.
+func (f *frame) needs(path string, missing bool) {
+	if missing {
+		f.refuse(path, "not set")
+	}
+}
+
 // optionalIn is a struct that libxl reads, or NULL.
 func optionalIn[T any](f *frame, x *T) capi.Ptr {
 	if x == nil {
@@ -361,18 +386,30 @@ func (f *frame) outBitmap(b *libxl.Bitmap) capi.Ptr {
 
 // roomyBitmap is a bitmap that libxl fills and for which it makes no room.
 func (f *frame) roomyBitmap(b *libxl.Bitmap, bits func(capi.Ctx) int32) capi.Ptr {
+	*b = libxl.NewBitmap(f.count(bits))
+	return f.outBitmap(b)
+}
+
+// paddedBitmap is a bitmap of which libxl reads so many bits whatever its size.
+func (f *frame) paddedBitmap(b libxl.Bitmap, bits func(capi.Ctx) int32) capi.Ptr {
+	room := make([]byte, max((f.count(bits)+7)/8, len(b.Bytes())))
+	copy(room, b.Bytes())
+	return f.newBitmap(room).Ptr()
+}
+
+// count asks libxl for a number that an argument depends on.
+func (f *frame) count(g func(capi.Ctx) int32) int {
 	if f.err != nil {
-		return nil
+		return 0
 	}
-	n, err := f.h.loop.Call(f.h.loop.Life(), bits)
+	n, err := f.h.loop.Call(f.h.loop.Life(), g)
 	switch {
 	case err != nil:
 		f.check(err)
 	case n < 0:
 		f.check(libxl.Error(n))
 	}
-	*b = libxl.NewBitmap(int(n))
-	return f.outBitmap(b)
+	return max(int(n), 0)
 }
 
 func (f *frame) newBitmap(bits []byte) capi.Bitmap {

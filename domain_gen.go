@@ -74,7 +74,7 @@ func (h *Host) DomainInfo(domid libxl.Domid) (info libxl.Dominfo, err error) {
 // libxl_list_domain.
 func (h *Host) ListDomain() (items []libxl.Dominfo, err error) {
 	f := h.begin(capi.FnListDomain)
-	return list[libxl.Dominfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
+	return fullList[libxl.Dominfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.ListDomain(c, n)
 	}, h.lib.DominfoListFree)
 }

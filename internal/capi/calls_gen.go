@@ -46,6 +46,47 @@ const (
 	FnVcpuinfoListFree
 	FnConsoleGetTty
 	FnPrimaryConsoleGetTty
+	FnDeviceDiskAdd
+	FnDeviceDiskRemove
+	FnDeviceDiskDestroy
+	FnDeviceDiskSafeRemove
+	FnDeviceDiskList
+	FnDeviceDiskListFree
+	FnDeviceDiskGetinfo
+	FnCdromInsert
+	FnDeviceNicAdd
+	FnDeviceNicRemove
+	FnDeviceNicDestroy
+	FnDeviceNicList
+	FnDeviceNicListFree
+	FnDeviceNicGetinfo
+	FnDomainPreserve
+	FnSendTrigger
+	FnSendSysrq
+	FnDomainSetmaxmem
+	FnGetMemoryTarget
+	FnSetMemoryTarget
+	FnWaitForMemoryTarget
+	FnDomainNeedMemory
+	FnDomainCreateRestore
+	FnDomainSuspend
+	FnDomainSuspendOnly
+	FnDomainResume
+	FnDomainSoftReset
+	FnDomainRename
+	FnVmGetStartTime
+	FnListVm
+	FnVminfoListFree
+	FnListCpupool
+	FnCpupoolinfoListFree
+	FnGetCpuTopology
+	FnCputopologyListFree
+	FnGetNumainfo
+	FnNumainfoListFree
+	FnGetPciTopology
+	FnPcitopologyListFree
+	FnWaitForFreeMemory
+	FnClearDomidHistory
 	FnDomidToName
 	FnNameToDomid
 	FnGetRequiredShadowMemory
@@ -94,6 +135,47 @@ var fnTable = [numFns]fnInfo{
 	FnVcpuinfoListFree:         {name: "libxl_vcpuinfo_list_free", method: "VcpuinfoListFree", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
 	FnConsoleGetTty:            {name: "libxl_console_get_tty", method: "ConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
 	FnPrimaryConsoleGetTty:     {name: "libxl_primary_console_get_tty", method: "PrimaryConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDeviceDiskAdd:            {name: "libxl_device_disk_add", method: "DeviceDiskAdd", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskRemove:         {name: "libxl_device_disk_remove", method: "DeviceDiskRemove", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskDestroy:        {name: "libxl_device_disk_destroy", method: "DeviceDiskDestroy", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskSafeRemove:     {name: "libxl_device_disk_safe_remove", method: "DeviceDiskSafeRemove", since: abi.R(4, 15), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskList:           {name: "libxl_device_disk_list", method: "DeviceDiskList", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskListFree:       {name: "libxl_device_disk_list_free", method: "DeviceDiskListFree", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskGetinfo:        {name: "libxl_device_disk_getinfo", method: "DeviceDiskGetinfo", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnCdromInsert:              {name: "libxl_cdrom_insert", method: "CdromInsert", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceNicAdd:             {name: "libxl_device_nic_add", method: "DeviceNicAdd", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicRemove:          {name: "libxl_device_nic_remove", method: "DeviceNicRemove", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicDestroy:         {name: "libxl_device_nic_destroy", method: "DeviceNicDestroy", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicList:            {name: "libxl_device_nic_list", method: "DeviceNicList", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicListFree:        {name: "libxl_device_nic_list_free", method: "DeviceNicListFree", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicGetinfo:         {name: "libxl_device_nic_getinfo", method: "DeviceNicGetinfo", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDomainPreserve:           {name: "libxl_domain_preserve", method: "DomainPreserve", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSendTrigger:              {name: "libxl_send_trigger", method: "SendTrigger", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSendSysrq:                {name: "libxl_send_sysrq", method: "SendSysrq", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSetmaxmem:          {name: "libxl_domain_setmaxmem", method: "DomainSetmaxmem", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnGetMemoryTarget:          {name: "libxl_get_memory_target", method: "GetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSetMemoryTarget:          {name: "libxl_set_memory_target", method: "SetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnWaitForMemoryTarget:      {name: "libxl_wait_for_memory_target", method: "WaitForMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainNeedMemory:         {name: "libxl_domain_need_memory", method: "DomainNeedMemory", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainCreateRestore:      {name: "libxl_domain_create_restore", method: "DomainCreateRestore", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSuspend:            {name: "libxl_domain_suspend", method: "DomainSuspend", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSuspendOnly:        {name: "libxl_domain_suspend_only", method: "DomainSuspendOnly", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainResume:             {name: "libxl_domain_resume", method: "DomainResume", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSoftReset:          {name: "libxl_domain_soft_reset", method: "DomainSoftReset", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainRename:             {name: "libxl_domain_rename", method: "DomainRename", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnVmGetStartTime:           {name: "libxl_vm_get_start_time", method: "VmGetStartTime", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnListVm:                   {name: "libxl_list_vm", method: "ListVm", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnVminfoListFree:           {name: "libxl_vminfo_list_free", method: "VminfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnListCpupool:              {name: "libxl_list_cpupool", method: "ListCpupool", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnCpupoolinfoListFree:      {name: "libxl_cpupoolinfo_list_free", method: "CpupoolinfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetCpuTopology:           {name: "libxl_get_cpu_topology", method: "GetCpuTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnCputopologyListFree:      {name: "libxl_cputopology_list_free", method: "CputopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetNumainfo:              {name: "libxl_get_numainfo", method: "GetNumainfo", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnNumainfoListFree:         {name: "libxl_numainfo_list_free", method: "NumainfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetPciTopology:           {name: "libxl_get_pci_topology", method: "GetPciTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnPcitopologyListFree:      {name: "libxl_pcitopology_list_free", method: "PcitopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnWaitForFreeMemory:        {name: "libxl_wait_for_free_memory", method: "WaitForFreeMemory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnClearDomidHistory:        {name: "libxl_clear_domid_history", method: "ClearDomidHistory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
 	FnDomidToName:              {name: "libxl_domid_to_name", method: "DomidToName", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
 	FnNameToDomid:              {name: "libxl_name_to_domid", method: "NameToDomid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
 	FnGetRequiredShadowMemory:  {name: "libxl_get_required_shadow_memory", method: "GetRequiredShadowMemory", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
@@ -174,6 +256,13 @@ var structFns = [...]structFn{
 	73: {init: "libxl_event_init", dispose: "libxl_event_dispose", unionInit: "libxl_event_init_type", since: abi.R(4, 14)},
 	74: {init: "libxl_psr_cat_info_init", dispose: "libxl_psr_cat_info_dispose", since: abi.R(4, 14)},
 	77: {init: "libxl_psr_hw_info_init", dispose: "libxl_psr_hw_info_dispose", unionInit: "libxl_psr_hw_info_init_type", since: abi.R(4, 14)},
+}
+
+func boolWord(b bool) uintptr {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // CtxAlloc calls
@@ -505,6 +594,445 @@ func (l *Lib) PrimaryConsoleGetTty(ctx Ctx, domidVm uint32, path *unsafe.Pointer
 	r, _, _ := purego.SyscallN(l.fn[FnPrimaryConsoleGetTty], uintptr(ctx), uintptr(domidVm), uintptr(unsafe.Pointer(path)))
 	if int32(r) >= 0 {
 		l.Succeeded(FnPrimaryConsoleGetTty)
+	}
+	return int32(r)
+}
+
+// DeviceDiskAdd calls
+//
+//	int libxl_device_disk_add(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceDiskAdd(ctx Ctx, domid uint32, disk unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceDiskAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskAdd], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceDiskRemove calls
+//
+//	int libxl_device_disk_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceDiskRemove(ctx Ctx, domid uint32, disk unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceDiskRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskRemove], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceDiskDestroy calls
+//
+//	int libxl_device_disk_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceDiskDestroy(ctx Ctx, domid uint32, disk unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceDiskDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskDestroy], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceDiskSafeRemove calls
+//
+//	int libxl_device_disk_safe_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
+//
+// It needs Xen 4.15.
+func (l *Lib) DeviceDiskSafeRemove(ctx Ctx, domid uint32, disk unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceDiskSafeRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskSafeRemove], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceDiskList calls
+//
+//	libxl_device_disk *libxl_device_disk_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceDiskList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceDiskList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceDiskList)
+	}
+	return ptr(r)
+}
+
+// DeviceDiskListFree calls
+//
+//	void libxl_device_disk_list_free(libxl_device_disk *list, int num)
+func (l *Lib) DeviceDiskListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceDiskListFree)
+	purego.SyscallN(l.fn[FnDeviceDiskListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceDiskListFree)
+}
+
+// DeviceDiskGetinfo calls
+//
+//	int libxl_device_disk_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_disk *disk, libxl_diskinfo *diskinfo)
+func (l *Lib) DeviceDiskGetinfo(ctx Ctx, domid uint32, disk unsafe.Pointer, diskinfo unsafe.Pointer) int32 {
+	l.called(FnDeviceDiskGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskGetinfo], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(diskinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceDiskGetinfo)
+	}
+	return int32(r)
+}
+
+// CdromInsert calls
+//
+//	int libxl_cdrom_insert(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
+func (l *Lib) CdromInsert(ctx Ctx, domid uint32, disk unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnCdromInsert)
+	r, _, _ := purego.SyscallN(l.fn[FnCdromInsert], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceNicAdd calls
+//
+//	int libxl_device_nic_add(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceNicAdd(ctx Ctx, domid uint32, nic unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceNicAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicAdd], uintptr(ctx), uintptr(domid), uintptr(nic), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceNicRemove calls
+//
+//	int libxl_device_nic_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceNicRemove(ctx Ctx, domid uint32, nic unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceNicRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicRemove], uintptr(ctx), uintptr(domid), uintptr(nic), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceNicDestroy calls
+//
+//	int libxl_device_nic_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceNicDestroy(ctx Ctx, domid uint32, nic unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceNicDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicDestroy], uintptr(ctx), uintptr(domid), uintptr(nic), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceNicList calls
+//
+//	libxl_device_nic *libxl_device_nic_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceNicList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceNicList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceNicList)
+	}
+	return ptr(r)
+}
+
+// DeviceNicListFree calls
+//
+//	void libxl_device_nic_list_free(libxl_device_nic *list, int num)
+func (l *Lib) DeviceNicListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceNicListFree)
+	purego.SyscallN(l.fn[FnDeviceNicListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceNicListFree)
+}
+
+// DeviceNicGetinfo calls
+//
+//	int libxl_device_nic_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_nic *nic, libxl_nicinfo *nicinfo)
+func (l *Lib) DeviceNicGetinfo(ctx Ctx, domid uint32, nic unsafe.Pointer, nicinfo unsafe.Pointer) int32 {
+	l.called(FnDeviceNicGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicGetinfo], uintptr(ctx), uintptr(domid), uintptr(nic), uintptr(nicinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceNicGetinfo)
+	}
+	return int32(r)
+}
+
+// DomainPreserve calls
+//
+//	int libxl_domain_preserve(libxl_ctx *ctx, uint32_t domid, libxl_domain_create_info *info, const char *name_suffix, libxl_uuid new_uuid)
+func (l *Lib) DomainPreserve(ctx Ctx, domid uint32, info unsafe.Pointer, nameSuffix unsafe.Pointer, newUuid [2]uintptr) int32 {
+	l.called(FnDomainPreserve)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainPreserve], uintptr(ctx), uintptr(domid), uintptr(info), uintptr(nameSuffix), newUuid[0], newUuid[1])
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainPreserve)
+	}
+	return int32(r)
+}
+
+// SendTrigger calls
+//
+//	int libxl_send_trigger(libxl_ctx *ctx, uint32_t domid, libxl_trigger trigger, uint32_t vcpuid, const libxl_asyncop_how *ao_how)
+func (l *Lib) SendTrigger(ctx Ctx, domid uint32, trigger int32, vcpuid uint32, aoHow *AsyncopHow) int32 {
+	l.called(FnSendTrigger)
+	r, _, _ := purego.SyscallN(l.fn[FnSendTrigger], uintptr(ctx), uintptr(domid), uintptr(trigger), uintptr(vcpuid), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// SendSysrq calls
+//
+//	int libxl_send_sysrq(libxl_ctx *ctx, uint32_t domid, char sysrq)
+func (l *Lib) SendSysrq(ctx Ctx, domid uint32, sysrq byte) int32 {
+	l.called(FnSendSysrq)
+	r, _, _ := purego.SyscallN(l.fn[FnSendSysrq], uintptr(ctx), uintptr(domid), uintptr(sysrq))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSendSysrq)
+	}
+	return int32(r)
+}
+
+// DomainSetmaxmem calls
+//
+//	int libxl_domain_setmaxmem(libxl_ctx *ctx, uint32_t domid, uint64_t target_memkb)
+func (l *Lib) DomainSetmaxmem(ctx Ctx, domid uint32, targetMemkb uint64) int32 {
+	l.called(FnDomainSetmaxmem)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSetmaxmem], uintptr(ctx), uintptr(domid), uintptr(targetMemkb))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainSetmaxmem)
+	}
+	return int32(r)
+}
+
+// GetMemoryTarget calls
+//
+//	int libxl_get_memory_target(libxl_ctx *ctx, uint32_t domid, uint64_t *out_target)
+func (l *Lib) GetMemoryTarget(ctx Ctx, domid uint32, outTarget *uint64) int32 {
+	l.called(FnGetMemoryTarget)
+	r, _, _ := purego.SyscallN(l.fn[FnGetMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(outTarget)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetMemoryTarget)
+	}
+	return int32(r)
+}
+
+// SetMemoryTarget calls
+//
+//	int libxl_set_memory_target(libxl_ctx *ctx, uint32_t domid, int64_t target_memkb, int relative, int enforce)
+func (l *Lib) SetMemoryTarget(ctx Ctx, domid uint32, targetMemkb int64, relative bool, enforce bool) int32 {
+	l.called(FnSetMemoryTarget)
+	r, _, _ := purego.SyscallN(l.fn[FnSetMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(targetMemkb), boolWord(relative), boolWord(enforce))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetMemoryTarget)
+	}
+	return int32(r)
+}
+
+// WaitForMemoryTarget calls
+//
+//	int libxl_wait_for_memory_target(libxl_ctx *ctx, uint32_t domid, int wait_secs)
+//
+// It may block: it sleeps in steps of 2 s as long as the guest makes progress.
+func (l *Lib) WaitForMemoryTarget(ctx Ctx, domid uint32, waitSecs int32) int32 {
+	l.called(FnWaitForMemoryTarget)
+	r, _, _ := purego.SyscallN(l.fn[FnWaitForMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(waitSecs))
+	if int32(r) >= 0 {
+		l.Succeeded(FnWaitForMemoryTarget)
+	}
+	return int32(r)
+}
+
+// DomainNeedMemory calls
+//
+//	int libxl_domain_need_memory(libxl_ctx *ctx, libxl_domain_config *config, uint32_t domid_for_logging, uint64_t *need_memkb)
+func (l *Lib) DomainNeedMemory(ctx Ctx, config unsafe.Pointer, domidForLogging uint32, needMemkb *uint64) int32 {
+	l.called(FnDomainNeedMemory)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainNeedMemory], uintptr(ctx), uintptr(config), uintptr(domidForLogging), uintptr(unsafe.Pointer(needMemkb)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainNeedMemory)
+	}
+	return int32(r)
+}
+
+// DomainCreateRestore calls
+//
+//	int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *d_config, uint32_t *domid, int restore_fd, int send_back_fd, const libxl_domain_restore_params *params, const libxl_asyncop_how *ao_how, const libxl_asyncprogress_how *aop_console_how)
+//
+// It may block: the domain is set up in the calling thread, with the context
+// locked.
+func (l *Lib) DomainCreateRestore(ctx Ctx, dConfig unsafe.Pointer, domid *uint32, restoreFd int32, sendBackFd int32, params unsafe.Pointer, aoHow *AsyncopHow, aopConsoleHow *AsyncprogressHow) int32 {
+	l.called(FnDomainCreateRestore)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainCreateRestore], uintptr(ctx), uintptr(dConfig), uintptr(unsafe.Pointer(domid)), uintptr(restoreFd), uintptr(sendBackFd), uintptr(params), uintptr(unsafe.Pointer(aoHow)), uintptr(unsafe.Pointer(aopConsoleHow)))
+	return int32(r)
+}
+
+// DomainSuspend calls
+//
+//	int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags, const libxl_asyncop_how *ao_how)
+func (l *Lib) DomainSuspend(ctx Ctx, domid uint32, fd int32, flags int32, aoHow *AsyncopHow) int32 {
+	l.called(FnDomainSuspend)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSuspend], uintptr(ctx), uintptr(domid), uintptr(fd), uintptr(flags), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainSuspendOnly calls
+//
+//	int libxl_domain_suspend_only(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *ao_how)
+func (l *Lib) DomainSuspendOnly(ctx Ctx, domid uint32, aoHow *AsyncopHow) int32 {
+	l.called(FnDomainSuspendOnly)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSuspendOnly], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainResume calls
+//
+//	int libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cancel, const libxl_asyncop_how *ao_how)
+func (l *Lib) DomainResume(ctx Ctx, domid uint32, suspendCancel bool, aoHow *AsyncopHow) int32 {
+	l.called(FnDomainResume)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainResume], uintptr(ctx), uintptr(domid), boolWord(suspendCancel), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainSoftReset calls
+//
+//	int libxl_domain_soft_reset(libxl_ctx *ctx, libxl_domain_config *d_config, uint32_t domid, const libxl_asyncop_how *ao_how, const libxl_asyncprogress_how *aop_console_how)
+//
+// It may block: the domain is rebuilt in the calling thread, with the context
+// locked.
+func (l *Lib) DomainSoftReset(ctx Ctx, dConfig unsafe.Pointer, domid uint32, aoHow *AsyncopHow, aopConsoleHow *AsyncprogressHow) int32 {
+	l.called(FnDomainSoftReset)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSoftReset], uintptr(ctx), uintptr(dConfig), uintptr(domid), uintptr(unsafe.Pointer(aoHow)), uintptr(unsafe.Pointer(aopConsoleHow)))
+	return int32(r)
+}
+
+// DomainRename calls
+//
+//	int libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old_name, const char *new_name)
+func (l *Lib) DomainRename(ctx Ctx, domid uint32, oldName unsafe.Pointer, newName unsafe.Pointer) int32 {
+	l.called(FnDomainRename)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainRename], uintptr(ctx), uintptr(domid), uintptr(oldName), uintptr(newName))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainRename)
+	}
+	return int32(r)
+}
+
+// VmGetStartTime calls
+//
+//	uint32_t libxl_vm_get_start_time(libxl_ctx *ctx, uint32_t domid)
+func (l *Lib) VmGetStartTime(ctx Ctx, domid uint32) uint32 {
+	l.called(FnVmGetStartTime)
+	r, _, _ := purego.SyscallN(l.fn[FnVmGetStartTime], uintptr(ctx), uintptr(domid))
+	l.Succeeded(FnVmGetStartTime)
+	return uint32(r)
+}
+
+// ListVm calls
+//
+//	libxl_vminfo *libxl_list_vm(libxl_ctx *ctx, int *nb_vm_out)
+func (l *Lib) ListVm(ctx Ctx, nbVmOut *int32) unsafe.Pointer {
+	l.called(FnListVm)
+	r, _, _ := purego.SyscallN(l.fn[FnListVm], uintptr(ctx), uintptr(unsafe.Pointer(nbVmOut)))
+	if r != 0 {
+		l.Succeeded(FnListVm)
+	}
+	return ptr(r)
+}
+
+// VminfoListFree calls
+//
+//	void libxl_vminfo_list_free(libxl_vminfo *list, int nb_vm)
+func (l *Lib) VminfoListFree(list unsafe.Pointer, nbVm int32) {
+	l.called(FnVminfoListFree)
+	purego.SyscallN(l.fn[FnVminfoListFree], uintptr(list), uintptr(nbVm))
+	l.Succeeded(FnVminfoListFree)
+}
+
+// ListCpupool calls
+//
+//	libxl_cpupoolinfo *libxl_list_cpupool(libxl_ctx *ctx, int *nb_pool_out)
+func (l *Lib) ListCpupool(ctx Ctx, nbPoolOut *int32) unsafe.Pointer {
+	l.called(FnListCpupool)
+	r, _, _ := purego.SyscallN(l.fn[FnListCpupool], uintptr(ctx), uintptr(unsafe.Pointer(nbPoolOut)))
+	if r != 0 {
+		l.Succeeded(FnListCpupool)
+	}
+	return ptr(r)
+}
+
+// CpupoolinfoListFree calls
+//
+//	void libxl_cpupoolinfo_list_free(libxl_cpupoolinfo *list, int nb_pool)
+func (l *Lib) CpupoolinfoListFree(list unsafe.Pointer, nbPool int32) {
+	l.called(FnCpupoolinfoListFree)
+	purego.SyscallN(l.fn[FnCpupoolinfoListFree], uintptr(list), uintptr(nbPool))
+	l.Succeeded(FnCpupoolinfoListFree)
+}
+
+// GetCpuTopology calls
+//
+//	libxl_cputopology *libxl_get_cpu_topology(libxl_ctx *ctx, int *nb_cpu_out)
+func (l *Lib) GetCpuTopology(ctx Ctx, nbCpuOut *int32) unsafe.Pointer {
+	l.called(FnGetCpuTopology)
+	r, _, _ := purego.SyscallN(l.fn[FnGetCpuTopology], uintptr(ctx), uintptr(unsafe.Pointer(nbCpuOut)))
+	if r != 0 {
+		l.Succeeded(FnGetCpuTopology)
+	}
+	return ptr(r)
+}
+
+// CputopologyListFree calls
+//
+//	void libxl_cputopology_list_free(libxl_cputopology *list, int nb_cpu)
+func (l *Lib) CputopologyListFree(list unsafe.Pointer, nbCpu int32) {
+	l.called(FnCputopologyListFree)
+	purego.SyscallN(l.fn[FnCputopologyListFree], uintptr(list), uintptr(nbCpu))
+	l.Succeeded(FnCputopologyListFree)
+}
+
+// GetNumainfo calls
+//
+//	libxl_numainfo *libxl_get_numainfo(libxl_ctx *ctx, int *nr)
+func (l *Lib) GetNumainfo(ctx Ctx, nr *int32) unsafe.Pointer {
+	l.called(FnGetNumainfo)
+	r, _, _ := purego.SyscallN(l.fn[FnGetNumainfo], uintptr(ctx), uintptr(unsafe.Pointer(nr)))
+	if r != 0 {
+		l.Succeeded(FnGetNumainfo)
+	}
+	return ptr(r)
+}
+
+// NumainfoListFree calls
+//
+//	void libxl_numainfo_list_free(libxl_numainfo *list, int nr)
+func (l *Lib) NumainfoListFree(list unsafe.Pointer, nr int32) {
+	l.called(FnNumainfoListFree)
+	purego.SyscallN(l.fn[FnNumainfoListFree], uintptr(list), uintptr(nr))
+	l.Succeeded(FnNumainfoListFree)
+}
+
+// GetPciTopology calls
+//
+//	libxl_pcitopology *libxl_get_pci_topology(libxl_ctx *ctx, int *num_devs)
+func (l *Lib) GetPciTopology(ctx Ctx, numDevs *int32) unsafe.Pointer {
+	l.called(FnGetPciTopology)
+	r, _, _ := purego.SyscallN(l.fn[FnGetPciTopology], uintptr(ctx), uintptr(unsafe.Pointer(numDevs)))
+	if r != 0 {
+		l.Succeeded(FnGetPciTopology)
+	}
+	return ptr(r)
+}
+
+// PcitopologyListFree calls
+//
+//	void libxl_pcitopology_list_free(libxl_pcitopology *list, int num_devs)
+func (l *Lib) PcitopologyListFree(list unsafe.Pointer, numDevs int32) {
+	l.called(FnPcitopologyListFree)
+	purego.SyscallN(l.fn[FnPcitopologyListFree], uintptr(list), uintptr(numDevs))
+	l.Succeeded(FnPcitopologyListFree)
+}
+
+// WaitForFreeMemory calls
+//
+//	int libxl_wait_for_free_memory(libxl_ctx *ctx, uint32_t domid, uint64_t memory_kb, int wait_secs)
+//
+// It may block: it looks once a second for wait_secs.
+func (l *Lib) WaitForFreeMemory(ctx Ctx, domid uint32, memoryKb uint64, waitSecs int32) int32 {
+	l.called(FnWaitForFreeMemory)
+	r, _, _ := purego.SyscallN(l.fn[FnWaitForFreeMemory], uintptr(ctx), uintptr(domid), uintptr(memoryKb), uintptr(waitSecs))
+	if int32(r) >= 0 {
+		l.Succeeded(FnWaitForFreeMemory)
+	}
+	return int32(r)
+}
+
+// ClearDomidHistory calls
+//
+//	int libxl_clear_domid_history(libxl_ctx *ctx)
+func (l *Lib) ClearDomidHistory(ctx Ctx) int32 {
+	l.called(FnClearDomidHistory)
+	r, _, _ := purego.SyscallN(l.fn[FnClearDomidHistory], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnClearDomidHistory)
 	}
 	return int32(r)
 }

@@ -217,6 +217,21 @@ func DecodeList[T any](l *Lib, p unsafe.Pointer, n int) ([]T, error) {
 	return list, nil
 }
 
+// ListFree returns a function that frees an array of structs for which libxl has
+// none: it disposes of each and frees the array.
+func ListFree[T any](l *Lib) func(p unsafe.Pointer, n int32) {
+	t := abi.Of[T]()
+	return func(p unsafe.Pointer, n int32) {
+		size, dispose := uintptr(l.Codec.Layout(t).Size), l.structs[t.ID].dispose
+		for i := range uintptr(max(n, 0)) {
+			if dispose != 0 {
+				purego.SyscallN(dispose, uintptr(p)+i*size)
+			}
+		}
+		l.Free(p)
+	}
+}
+
 // Word is a C variable of 32 bits that outlives the call that it is given to.
 type Word struct {
 	lib *Lib

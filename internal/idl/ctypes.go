@@ -46,6 +46,7 @@ var cScalars = map[string]CType{
 	"timeval":  {C: "struct timeval", Go: "Timeval", Words: 2},
 	"pointer":  {C: "void *", Go: pointer, Words: 1},
 	"string":   {C: "const char *", Go: pointer, Words: 1},
+	"text":     {C: "char *", Go: pointer, Words: 1},
 	"ctx":      {C: "libxl_ctx *", Go: "Ctx", Words: 1},
 	"ao_how":   {C: "const libxl_asyncop_how *", Go: "*AsyncopHow", Words: 1},
 	"aop_how":  {C: "const libxl_asyncprogress_how *", Go: "*AsyncprogressHow", Words: 1},

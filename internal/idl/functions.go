@@ -40,6 +40,7 @@ type Arg struct {
 	Optional bool    // it may be NULL
 	Since    Release // releases before know no such parameter; zero if all do
 	Bits     string  // a bitmap that must be allocated before: the function that tells how many bits
+	Needs    string  // a member that must not be zero: libxl would crash
 }
 
 // The return conventions.
@@ -63,7 +64,8 @@ type Returns struct {
 	Convention string
 	*CType
 	Len  string // list: the parameter that gets its length
-	Free string // list: the function that frees it
+	Free string // list: the function that frees it; if none, dispose of the elements and free it
+	Full bool   // list: it cannot be empty, so that NULL is an error whatever the length
 	Doc  string
 }
 
@@ -155,7 +157,7 @@ func (e *functionEvaluator) setHeader(c *call) (starlark.Value, error) {
 }
 
 func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
-	options := map[string][]string{"List": {"len", "free"}, "Code": {"doc"}, "Number": {"doc"}, "Owned": {"const"}}
+	options := map[string][]string{"List": {"len", "free", "full"}, "Code": {"doc"}, "Number": {"doc"}, "Owned": {"const"}}
 	n := 1
 	if c.name == "Code" {
 		n = 0
@@ -165,7 +167,8 @@ func (e *functionEvaluator) returns(c *call) (starlark.Value, error) {
 	}
 	r := &Returns{Convention: strings.ToLower(c.name), CType: &CType{C: "int", Go: "int32", Words: 1}}
 	isConst := c.name == "Owned"
-	err := errors.Join(c.text(&r.Len, "len"), c.text(&r.Free, "free"), c.text(&r.Doc, "doc"), c.flag(&isConst, "const"))
+	err := errors.Join(c.text(&r.Len, "len"), c.text(&r.Free, "free"), c.text(&r.Doc, "doc"),
+		c.flag(&r.Full, "full"), c.flag(&isConst, "const"))
 	if err != nil || c.name == "Code" {
 		return &returnsValue{r}, err
 	}
@@ -274,12 +277,20 @@ func (e *functionEvaluator) arg(f *Function, it item) (*Arg, error) {
 			a.Since = r
 		case key == "bits" && isText && a.base == "bitmap" && a.Dir != ByValue:
 			a.Bits = text
+		case key == "needs" && isText && e.schema.hasMember(a.base, text):
+			a.Needs = text
 		default:
-			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release) or bits (a function, of a bitmap), got %s: %s",
-				name, kv[0], kv[1])
+			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release), bits (a function, of a bitmap) "+
+				"or needs (a member, of a struct), got %s: %s", name, kv[0], kv[1])
 		}
 	}
 	return a, nil
+}
+
+// hasMember says whether a type is a struct with such a member.
+func (s *Schema) hasMember(typ, member string) bool {
+	t := s.Lookup(typ)
+	return t != nil && slices.ContainsFunc(t.Fields, func(f *Field) bool { return f.Name == member })
 }
 
 // paragraphs removes the indentation and the line breaks of a text; between
@@ -292,89 +303,6 @@ func paragraphs(text string) string {
 		}
 	}
 	return strings.Join(list, "\n\n")
-}
-
-// check checks what can only be checked when all functions are known.
-func (e *functionEvaluator) check() error {
-	byName := make(map[string]*Function)
-	for _, f := range e.Functions {
-		if byName[f.Name] != nil {
-			return errorAt(f.pos, "%s is there twice", f.Name)
-		}
-		byName[f.Name] = f
-		if f.Section == "" {
-			return errorAt(f.pos, "%s is in no section", f.Name)
-		}
-		if err := f.checkRegisters(); err != nil {
-			return err
-		}
-	}
-	for _, f := range e.Functions {
-		r := f.Returns
-		if r.Convention != ReturnList {
-			continue
-		}
-		if !slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.Name == r.Len && a.Dir == PointerOut }) {
-			return errorAt(f.pos, "%s: no parameter %q gets the length of the list", f.Name, r.Len)
-		}
-		if r.Free == "" {
-			continue
-		}
-		free := byName[r.Free]
-		if free == nil {
-			return errorAt(f.pos, "%s: its list is freed by %s, which is not described", f.Name, r.Free)
-		}
-		if free.Internal == "" {
-			free.Internal = "frees what " + f.Name + " returns"
-		}
-	}
-	if err := e.checkExcluded(byName); err != nil {
-		return err
-	}
-	return e.checkMethods(byName)
-}
-
-// checkMethods sees to it that it is clear what becomes of each function.
-func (e *functionEvaluator) checkMethods(byName map[string]*Function) error {
-	for _, f := range e.Functions {
-		n := 0
-		for _, is := range []bool{f.Doc != "", f.Hand, f.Internal != ""} {
-			if is {
-				n++
-			}
-		}
-		if n != 1 {
-			return errorAt(f.pos, "%s: expected one of doc, hand and internal", f.Name)
-		}
-		switch {
-		case f.Go != "" && !f.Hand:
-			return errorAt(f.pos, "%s: only what is written by hand can have a name of its own in Go", f.Name)
-		case f.Go == "" && f.Internal == "":
-			f.Go = "Host." + f.GoName()
-		}
-		for _, a := range f.Args {
-			if a.Bits != "" && byName[a.Bits] == nil {
-				return errorAt(f.pos, "%s: %s has as many bits as %s says, which is not described", f.Name, a.Name, a.Bits)
-			}
-		}
-	}
-	return nil
-}
-
-// checkRegisters refuses a struct by value that would lie partly in registers
-// and partly on the stack if its words were simply passed one after the other:
-// C puts such a struct on the stack as a whole.
-func (f *Function) checkRegisters() error {
-	for arch, registers := range map[string]int{"amd64": 6, "arm64": 8} {
-		word := 0
-		for _, a := range f.Args {
-			if word < registers && word+a.Words > registers {
-				return errorAt(f.pos, "%s: %s straddles the last register of %s", f.Name, a.Name, arch)
-			}
-			word += a.Words
-		}
-	}
-	return nil
 }
 
 // Prototype is the function's C declaration in the newest release, without the

@@ -97,6 +97,9 @@ func (x *method) argument(m *model, a *Arg) error {
 		return call
 	}
 	goType := m.publicType(a)
+	if a.Needs != "" {
+		x.vars = append(x.vars, m.needs(a, name))
+	}
 	switch {
 	case a.base == "ctx":
 		x.args = append(x.args, "c")
@@ -112,12 +115,14 @@ func (x *method) argument(m *model, a *Arg) error {
 	case a.base == "domid" && a.Dir == PointerOut && !x.async:
 		x.results = append(x.results, name+" libxl.Domid")
 		x.args = append(x.args, "(*uint32)(&"+name+")")
-	case a.base == "string" && a.Dir == ByValue || a.base == "string" && a.Dir == PointerIn:
+	case (a.base == "string" || a.base == "text") && a.Dir == ByValue || a.base == "string" && a.Dir == PointerIn:
 		variable("string", "f.%s(%q, %s)", optional("str"), name, name)
 	case a.base == "string" && a.Dir == PointerOut:
 		result("string", fmt.Sprintf("f.outStr(&%s)", name))
 	case a.base == "bitmap" && a.Dir == ByValue:
 		variable("libxl.Bitmap", "f.bitmapWords(%s)", name)
+	case a.base == "bitmap" && a.Dir == PointerIn && a.Bits != "":
+		variable("libxl.Bitmap", "f.paddedBitmap(%s, h.lib.%s)", name, goName(strings.TrimPrefix(a.Bits, "libxl_")))
 	case a.base == "bitmap" && a.Dir == PointerIn:
 		variable("libxl.Bitmap", "f.%s(%s)", optional("bitmap"), name)
 	case a.base == "bitmap" && a.Dir == PointerOut && a.Bits != "":
@@ -154,6 +159,20 @@ func (x *method) argument(m *model, a *Arg) error {
 		return fmt.Errorf("nothing regular")
 	}
 	return nil
+}
+
+// needs is a check of a struct's member that must not be zero.
+func (m *model) needs(a *Arg, name string) string {
+	path, zero := "", "0"
+	for _, f := range m.byName[a.base].(*structure).fields {
+		if f.Name == a.Needs {
+			path = f.goName
+			if f.Type == "string" {
+				zero = `""`
+			}
+		}
+	}
+	return fmt.Sprintf("f.needs(%q, %s != nil && %s.%s == %s)", path, name, name, path, zero)
 }
 
 // publicType is the Go type of a value that a user passes or gets; empty for
@@ -270,8 +289,12 @@ func (x *method) finish() (code string, results []string) {
 	case ReturnList:
 		elem := "libxl." + goName(strings.TrimPrefix(f.Returns.base, "libxl_"))
 		raw := fmt.Sprintf("h.lib.%s(%s)", f.GoName(), strings.Join(x.listArgs(), ", "))
-		return fmt.Sprintf("return list[%s](f, func(c capi.Ctx, n *int32) capi.Ptr {\nreturn %s\n}, h.lib.%s)\n",
-			elem, raw, goName(strings.TrimPrefix(f.Returns.Free, "libxl_"))), []string{"items []" + elem}
+		free := "capi.ListFree[" + elem + "](h.lib)"
+		if f.Returns.Free != "" {
+			free = "h.lib." + goName(strings.TrimPrefix(f.Returns.Free, "libxl_"))
+		}
+		return fmt.Sprintf("return %s[%s](f, func(c capi.Ctx, n *int32) capi.Ptr {\nreturn %s\n}, %s)\n",
+			iff(f.Returns.Full, "fullL")+iff(!f.Returns.Full, "l")+"ist", elem, raw, free), []string{"items []" + elem}
 	}
 	return "", results
 }
