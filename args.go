@@ -1,0 +1,207 @@
+package xenlight
+
+import (
+	"math"
+	"strings"
+
+	"github.com/go-xenlight/xenlight/internal/capi"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// The arguments of a call. Each method returns what libxl gets, and is of no use once there
+// is an error, for then libxl is not called.
+
+// firstReservedDomid is Xen's DOMID_FIRST_RESERVED. The hypervisor's numbers have
+// 16 bits, and libxl would cut a larger one to another domain's.
+const firstReservedDomid = 0x7ff0
+
+// domain is the number of a domain.
+func (f *frame) domain(name string, d libxl.Domid) uint32 {
+	if d >= firstReservedDomid {
+		f.refuse(name, "no domain has this number")
+	}
+	return uint32(d)
+}
+
+// integer is a C int.
+func (f *frame) integer(name string, n int) int32 {
+	if n < math.MinInt32 || n > math.MaxInt32 {
+		f.refuse(name, "%d does not fit a C int", n)
+	}
+	return int32(n)
+}
+
+// enum is a value of an enumeration.
+func enum[E interface {
+	~int32
+	IsValid() bool
+}](f *frame, name string, e E) int32 {
+	if !e.IsValid() {
+		f.refuse(name, "%d is not a value of %T", int32(e), e)
+	}
+	return int32(e)
+}
+
+// str is a string.
+func (f *frame) str(name, s string) capi.Ptr {
+	if f.err == nil && strings.Contains(s, "\x00") {
+		f.refuse(name, "contains NUL")
+	}
+	if f.err != nil {
+		return nil
+	}
+	c, err := capi.NewText(f.h.lib, s)
+	return f.keep(c, c.Ptr(), err)
+}
+
+// optionalStr is a string, NULL if it is empty.
+func (f *frame) optionalStr(name, s string) capi.Ptr {
+	if s == "" {
+		return nil
+	}
+	return f.str(name, s)
+}
+
+// in is a struct that libxl reads.
+func in[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.Encode(f.h.lib, x)
+	if err != nil {
+		return f.keep(nil, nil, err)
+	}
+	return f.keep(v, v.Ptr(), nil)
+}
+
+// needs refuses a struct without a member that libxl would crash without.
+func (f *frame) needs(path string, missing bool) {
+	if missing {
+		f.refuse(path, "not set")
+	}
+}
+
+// optionalIn is a struct that libxl reads, or NULL.
+func optionalIn[T any](f *frame, x *T) capi.Ptr {
+	if x == nil {
+		return nil
+	}
+	return in(f, x)
+}
+
+// inOut is a struct that libxl reads and changes.
+func inOut[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.Encode(f.h.lib, x)
+	if err != nil {
+		return f.keep(nil, nil, err)
+	}
+	f.back = append(f.back, func() error { return v.Get(x) })
+	return f.keep(v, v.Ptr(), nil)
+}
+
+// out is a struct that libxl fills.
+func out[T any](f *frame, x *T) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	v, err := capi.New[T](f.h.lib)
+	if err != nil {
+		return f.keep(nil, nil, err)
+	}
+	f.back = append(f.back, func() error { return v.Get(x) })
+	return f.keep(v, v.Ptr(), nil)
+}
+
+// bitmap is a bitmap that libxl reads.
+func (f *frame) bitmap(b libxl.Bitmap) capi.Ptr { return f.newBitmap(b.Bytes()).Ptr() }
+
+// optionalBitmap is a bitmap that libxl reads, NULL if it has no room at all.
+func (f *frame) optionalBitmap(b libxl.Bitmap) capi.Ptr {
+	if b.Len() == 0 {
+		return nil
+	}
+	return f.bitmap(b)
+}
+
+// bitmapWords is a bitmap that is passed by value.
+func (f *frame) bitmapWords(b libxl.Bitmap) [2]uintptr { return f.newBitmap(b.Bytes()).Words() }
+
+// outBitmap is a bitmap that libxl fills, in the room that b has or in its own.
+func (f *frame) outBitmap(b *libxl.Bitmap) capi.Ptr {
+	c := f.newBitmap(b.Bytes())
+	f.back = append(f.back, func() error {
+		bits, err := c.Get()
+		*b = libxl.BitmapFromBytes(bits)
+		return err
+	})
+	return c.Ptr()
+}
+
+// roomyBitmap is a bitmap that libxl fills and for which it makes no room.
+func (f *frame) roomyBitmap(b *libxl.Bitmap, bits func(capi.Ctx) int32) capi.Ptr {
+	*b = libxl.NewBitmap(f.count(bits))
+	return f.outBitmap(b)
+}
+
+// paddedBitmap is a bitmap of which libxl reads so many bits whatever its size.
+func (f *frame) paddedBitmap(b libxl.Bitmap, bits func(capi.Ctx) int32) capi.Ptr {
+	room := make([]byte, max((f.count(bits)+7)/8, len(b.Bytes())))
+	copy(room, b.Bytes())
+	return f.newBitmap(room).Ptr()
+}
+
+// count asks libxl for a number that an argument depends on.
+func (f *frame) count(g func(capi.Ctx) int32) int {
+	if f.err != nil {
+		return 0
+	}
+	n, err := f.h.loop.Call(f.h.loop.Life(), g)
+	switch {
+	case err != nil:
+		f.check(err)
+	case n < 0:
+		f.check(libxl.Error(n))
+	}
+	return max(int(n), 0)
+}
+
+func (f *frame) newBitmap(bits []byte) capi.Bitmap {
+	if f.err != nil {
+		return capi.Bitmap{}
+	}
+	c, err := capi.NewBitmap(f.h.lib, bits)
+	f.keep(c, nil, err)
+	return c
+}
+
+// outStr is a string that libxl gives away.
+func (f *frame) outStr(s *string) *capi.Ptr {
+	p := new(capi.Ptr)
+	f.back = append(f.back, func() error {
+		*s = f.h.lib.TakeString(*p)
+		return nil
+	})
+	return p
+}
+
+// word is a variable that libxl writes, perhaps only when the operation ends.
+func (f *frame) word(v uint32) capi.Word {
+	if f.err != nil {
+		return capi.Word{}
+	}
+	w, err := capi.NewWord(f.h.lib, v)
+	f.keep(w, nil, err)
+	return w
+}
+
+// keep takes over C memory.
+func (f *frame) keep(o owned, p capi.Ptr, err error) capi.Ptr {
+	if !f.check(err) {
+		return nil
+	}
+	f.owned = append(f.owned, o)
+	return p
+}
