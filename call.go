@@ -20,7 +20,7 @@ type frame struct {
 	domid *libxl.Domid // nil if it is about no domain
 	name  string       // of a domain that has no number yet
 
-	entered bool
+	entered *loop.Call     // nil if it is not
 	err     error          // the first
 	mark    uint64         // in the log
 	owned   []owned        // what is to be freed
@@ -49,8 +49,9 @@ func (h *Host) enter(f *frame) *frame {
 	if f.err = h.lib.Missing(f.fn); f.err != nil {
 		return f
 	}
-	if f.err = h.loop.Enter(); f.err == nil {
-		f.entered = true
+	c := &loop.Call{Op: f.fn.String(), Domid: f.domid}
+	if f.err = h.loop.Enter(c); f.err == nil {
+		f.entered = c
 		f.mark = h.loop.Mark()
 	}
 	return f
@@ -62,9 +63,9 @@ func (f *frame) leave() {
 		o.Free()
 	}
 	f.owned = nil
-	if f.entered {
-		f.entered = false
-		f.h.loop.Leave()
+	if f.entered != nil {
+		f.h.loop.Leave(f.entered)
+		f.entered = nil
 	}
 }
 

@@ -84,6 +84,7 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, op
 	if out.Code != 0 || out.Err != nil {
 		return libxl.InvalidDomid, err
 	}
+	h.events.born(domid, cfg.CInfo.Uuid)
 	return domid, err
 }
 

@@ -12,6 +12,7 @@
 package xenlight
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,7 @@ import (
 type Host struct {
 	lib     *capi.Lib
 	loop    *loop.Loop
+	events  *hub
 	version sync.Mutex // libxl fills its version info without a lock
 }
 
@@ -86,7 +88,10 @@ func Open(opts ...Option) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xenlight: %w", err)
 	}
-	return &Host{lib: lib, loop: l}, nil
+	h := &Host{lib: lib, loop: l}
+	h.events = newHub(h.ListDomain)
+	go h.events.run(l.Life(), l.Released())
+	return h, nil
 }
 
 func (o *options) load() (*capi.Lib, error) {
@@ -123,13 +128,25 @@ type CallCount = capi.CallCount
 // has not called are there with 0.
 func (h *Host) Calls() map[string]CallCount { return h.lib.Calls() }
 
-// Close aborts the operations that run, waits for them, and frees what the Host
-// holds. Calls after it return ErrClosed; further Closes wait for the first and
-// return what it did. A Host that is broken cannot be freed safely: Close then
-// returns ErrBroken and leaves its memory and descriptors as they are.
-func (h *Host) Close() error {
+// Close aborts the operations that run, ends the watches, waits for them, and
+// frees what the Host holds. Calls after it return ErrClosed; further Closes wait
+// for the first and return what it did. A Host that is broken cannot be freed
+// safely: Close then returns ErrBroken and leaves its memory and descriptors as
+// they are.
+func (h *Host) Close() error { return h.CloseContext(context.Background()) }
+
+// CloseContext is Close with a deadline. If ctx is over first, the error says
+// which operations have not ended. The Host is closed all the same: nothing new
+// can begin, the operations remain aborted, and what the Host holds is freed when
+// they end, for which another Close waits.
+func (h *Host) CloseContext(ctx context.Context) error {
 	if h.loop == nil {
 		return nil
 	}
-	return h.loop.Close()
+	err := h.loop.Close(ctx)
+	if open := (*loop.OpenError)(nil); errors.As(err, &open) {
+		return &Error{Op: "Close", Err: err}
+	}
+	<-h.events.done
+	return err
 }

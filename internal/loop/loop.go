@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -53,7 +55,9 @@ type Loop struct {
 	childDied atomic.Bool
 	stop      atomic.Bool
 	pumpDone  chan struct{}
+	released  chan struct{}
 	closeOnce sync.Once
+	closed    chan struct{} // closed once closeErr is set
 	closeErr  error
 
 	brokenOnce sync.Once
@@ -61,8 +65,8 @@ type Loop struct {
 	brokenErr  error
 
 	mu       sync.Mutex
-	idle     *sync.Cond // calls is 0
-	calls    int
+	idle     *sync.Cond // there are no calls
+	calls    map[*Call]struct{}
 	handlers map[uint64]func(*libxl.Event)
 }
 
@@ -74,8 +78,8 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 	}
 	l := &Loop{
 		lib: lib, wakeFd: wakeFd, gate: make(chan struct{}, maxCalls), abortGate: make(chan struct{}, 1),
-		pumpDone: make(chan struct{}), broken: make(chan struct{}),
-		handlers: map[uint64]func(*libxl.Event){},
+		pumpDone: make(chan struct{}), broken: make(chan struct{}), closed: make(chan struct{}),
+		calls: map[*Call]struct{}{}, handlers: map[uint64]func(*libxl.Event){},
 	}
 	l.idle = sync.NewCond(&l.mu)
 	l.life, l.end = context.WithCancelCause(context.Background())
@@ -92,6 +96,12 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 	}
 	subscribe(l)
 	go l.pump()
+	// With the pump running: it may be that libxl waits for xenstore here.
+	if rc := l.listen(); rc != 0 {
+		err := &StartError{libxl.Error(rc), l.log.since(0, nil)}
+		l.Close(context.Background())
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -104,23 +114,36 @@ type StartError struct {
 func (e *StartError) Error() string { return "cannot make a libxl context: " + e.Code.Error() }
 func (e *StartError) Unwrap() error { return e.Code }
 
+// Call is one use of the loop.
+type Call struct {
+	Op    string
+	Domid *libxl.Domid // nil if it is about no domain
+}
+
+func (c *Call) String() string {
+	if c.Domid == nil {
+		return c.Op
+	}
+	return fmt.Sprintf("%s of domain %d", c.Op, *c.Domid)
+}
+
 // Enter must succeed before Call and Run; Leave follows them. The context lives
 // at least until then.
-func (l *Loop) Enter() error {
+func (l *Loop) Enter(c *Call) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.life.Err() != nil {
 		return context.Cause(l.life)
 	}
-	l.calls++
+	l.calls[c] = struct{}{}
 	return nil
 }
 
 // Leave ends what Enter began.
-func (l *Loop) Leave() {
+func (l *Loop) Leave(c *Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.calls--; l.calls == 0 {
+	if delete(l.calls, c); len(l.calls) == 0 {
 		l.idle.Broadcast()
 	}
 }
@@ -238,16 +261,57 @@ func (l *Loop) breakdown(why string) {
 }
 
 // Close ends the loop's life, so that what runs is aborted, waits for it, and
-// frees the context. Only the first call does anything; each waits for that.
-func (l *Loop) Close() error {
-	l.closeOnce.Do(func() { l.closeErr = l.close() })
-	return l.closeErr
+// frees the context. Only the first Close does anything; each waits for that, or
+// returns an *OpenError when ctx is over before.
+func (l *Loop) Close(ctx context.Context) error {
+	l.end(ErrClosed)
+	l.closeOnce.Do(func() {
+		go func() {
+			defer close(l.closed)
+			l.closeErr = l.close()
+		}()
+	})
+	select {
+	case <-l.closed:
+		return l.closeErr
+	case <-ctx.Done():
+	}
+	select {
+	case <-l.closed:
+		return l.closeErr
+	default:
+		return &OpenError{context.Cause(ctx), l.running()}
+	}
+}
+
+// OpenError says why a loop is not closed yet.
+type OpenError struct {
+	Err   error    // of the context
+	Calls []string // that have not ended, sorted
+}
+
+func (e *OpenError) Error() string {
+	if len(e.Calls) == 0 {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v: not ended: %s", e.Err, strings.Join(e.Calls, ", "))
+}
+
+func (e *OpenError) Unwrap() error { return e.Err }
+
+func (l *Loop) running() (calls []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.calls {
+		calls = append(calls, c.String())
+	}
+	slices.Sort(calls)
+	return calls
 }
 
 func (l *Loop) close() error {
-	l.end(ErrClosed)
 	l.mu.Lock()
-	for l.calls > 0 {
+	for len(l.calls) > 0 {
 		l.idle.Wait()
 	}
 	l.mu.Unlock()

@@ -97,7 +97,7 @@ func open(t *testing.T, handler slog.Handler) *Loop {
 
 func closed(t *testing.T, l *Loop) {
 	t.Helper()
-	if err := l.Close(); err != nil {
+	if err := l.Close(context.Background()); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
@@ -114,11 +114,12 @@ type operation struct {
 func begin(ctx context.Context, l *Loop) *operation {
 	op := &operation{l: l, handle: make(chan uint64, 1), outcome: make(chan Outcome, 1)}
 	go func() {
-		if err := l.Enter(); err != nil {
+		call := &Call{Op: "Test"}
+		if err := l.Enter(call); err != nil {
 			op.outcome <- Outcome{Err: err}
 			return
 		}
-		defer l.Leave()
+		defer l.Leave(call)
 		ctx, release := l.Bind(ctx)
 		defer release()
 		op.outcome <- l.Run(ctx, func(_ capi.Ctx, how *capi.AsyncopHow) int32 {
@@ -196,11 +197,12 @@ func TestWhatIsQueuedDoesNotBeginOnceItIsOver(t *testing.T) {
 		inside := make(chan struct{})
 		var group sync.WaitGroup
 		for range maxCalls {
-			if err := l.Enter(); err != nil {
+			call := &Call{Op: "Test"}
+			if err := l.Enter(call); err != nil {
 				t.Fatal(err)
 			}
 			group.Go(func() {
-				defer l.Leave()
+				defer l.Leave(call)
 				l.Call(context.Background(), func(capi.Ctx) int32 { <-inside; return 0 })
 			})
 		}
@@ -216,7 +218,7 @@ func TestWhatIsQueuedDoesNotBeginOnceItIsOver(t *testing.T) {
 		ended := make(chan error, 1)
 		if how == "Close" {
 			want = ErrClosed
-			go func() { ended <- l.Close() }()
+			go func() { ended <- l.Close(context.Background()) }()
 		} else {
 			cancel()
 		}
@@ -247,10 +249,10 @@ func TestCloseAbortsAndWaits(t *testing.T) {
 	done := make(chan error, 3)
 	aborted := nextAbort(l)
 	for range cap(done) {
-		go func() { done <- l.Close() }()
+		go func() { done <- l.Close(context.Background()) }()
 	}
 	aborted()
-	if err := l.Enter(); !errors.Is(err, ErrClosed) {
+	if err := l.Enter(&Call{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Enter while closing: %v", err)
 	}
 	select {
@@ -278,10 +280,10 @@ func TestBreakdownEndsEverything(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	<-l.pumpDone
-	if err := l.Enter(); !errors.Is(err, ErrBroken) {
+	if err := l.Enter(&Call{}); !errors.Is(err, ErrBroken) {
 		t.Errorf("Enter: %v", err)
 	}
-	if err := l.Close(); !errors.Is(err, ErrBroken) {
+	if err := l.Close(context.Background()); !errors.Is(err, ErrBroken) {
 		t.Errorf("Close: %v", err)
 	}
 }
@@ -338,7 +340,7 @@ func TestHandlerMayCloseAndMayBlock(t *testing.T) {
 	l = open(t, handlerFunc(func(r slog.Record) {
 		<-ready
 		if r.Level == slog.LevelError {
-			closing <- l.Close()
+			closing <- l.Close(context.Background())
 		}
 	}))
 	close(ready)
@@ -376,7 +378,7 @@ func TestExplainGivesTheLinesOfTheDomain(t *testing.T) {
 }
 
 func TestManyLoopsComeAndGoBesideChildren(t *testing.T) {
-	open(t, slog.DiscardHandler).Close()
+	open(t, slog.DiscardHandler).Close(context.Background())
 	fds := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

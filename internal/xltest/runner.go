@@ -63,7 +63,7 @@ func Checks() []string {
 }
 
 func allChecks() []check {
-	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, loopChecks)
+	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, loopChecks, eventChecks)
 }
 
 // Run runs the checks on a host, reports each result as soon as it is there, and

@@ -1,6 +1,6 @@
 /*
  * What a libxl_ctx needs of a Xen host, answered without one: enough to turn
- * structs to JSON and back. Preloaded, so that it goes before Xen's libraries:
+ * structs to JSON and back, and to wait for what does not come. Preloaded, so that it goes before Xen's libraries:
  *
  *     gcc -shared -fPIC -o shim.so shim.c
  */
@@ -29,6 +29,40 @@ void *xs_open(unsigned long flags)
 void xs_close(void *xsh)
 {
     (void)xsh;
+}
+
+/* Watches never fire. */
+
+extern int *__errno_location(void);
+extern int pipe(int fds[2]);
+
+_Bool xs_watch(void *xsh, const char *path, const char *token)
+{
+    (void)xsh, (void)path, (void)token;
+    return 1;
+}
+
+_Bool xs_unwatch(void *xsh, const char *path, const char *token)
+{
+    (void)xsh, (void)path, (void)token;
+    return 1;
+}
+
+char **xs_check_watch(void *xsh)
+{
+    (void)xsh;
+    *__errno_location() = 11; /* EAGAIN */
+    return NULL;
+}
+
+int xs_fileno(void *xsh)
+{
+    static int fds[2] = { -1, -1 };
+
+    (void)xsh;
+    if (fds[0] < 0)
+        pipe(fds);
+    return fds[0];
 }
 
 /* Xen 4.14 uses the older names. */

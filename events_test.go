@@ -1,0 +1,206 @@
+package xenlight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// domains is a host's list of domains, as a script.
+type domains struct {
+	sync.Mutex
+	list []libxl.Dominfo
+	err  error
+}
+
+func (d *domains) now(list ...libxl.Dominfo) {
+	d.Lock()
+	defer d.Unlock()
+	d.list = list
+}
+
+func (d *domains) get() ([]libxl.Dominfo, error) {
+	d.Lock()
+	defer d.Unlock()
+	return slices.Clone(d.list), d.err
+}
+
+// dom describes a domain: its number, the last byte of its UUID, and its state,
+// as "shutdown crash dying".
+func dom(id libxl.Domid, uuid byte, state string) libxl.Dominfo {
+	d := libxl.Dominfo{Domid: id, Uuid: libxl.Uuid{15: uuid}, ShutdownReason: libxl.ShutdownReasonUnknown}
+	for word := range strings.FieldsSeq(state) {
+		switch word {
+		case "shutdown":
+			d.Shutdown = true
+		case "dying":
+			d.Dying = true
+		default:
+			d.ShutdownReason, _ = libxl.ShutdownReasonFromString(word)
+		}
+	}
+	return d
+}
+
+// watchHub begins a watch, and returns what it has been told so far.
+func watchHub(t *testing.T, b *hub, domid ...libxl.Domid) func() string {
+	t.Helper()
+	w := &watcher{more: make(chan struct{}, 1)}
+	if len(domid) > 0 {
+		w.domid = &domid[0]
+	}
+	if err := b.join(w); err != nil {
+		t.Fatal(err)
+	}
+	return func() string {
+		var got []string
+		for len(w.queue) > 0 {
+			ev, err := w.next(context.Background(), context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := fmt.Sprintf("%d/%d", ev.Domid, ev.Uuid[15])
+			if ev.Type == libxl.EventTypeDomainShutdown {
+				s += " " + ev.Reason.String()
+			} else {
+				s += " " + strings.TrimPrefix(ev.Type.String(), "domain_")
+			}
+			got = append(got, s)
+		}
+		if w.ended {
+			got = append(got, "end")
+		}
+		return strings.Join(got, ", ")
+	}
+}
+
+func TestWatchersAreToldEachChangeOnce(t *testing.T) {
+	zero := dom(0, 0, "")
+	var d domains
+	d.now(zero, dom(1, 1, ""), dom(2, 2, "shutdown crash"))
+	b := newHub(d.get)
+	all, one, two := watchHub(t, b), watchHub(t, b, 1), watchHub(t, b, 2)
+	for i, step := range []struct {
+		list          []libxl.Dominfo
+		all, one, two string
+	}{
+		{[]libxl.Dominfo{zero, dom(1, 1, ""), dom(2, 2, "shutdown crash")}, "2/2 crash", "", "2/2 crash"},
+		{[]libxl.Dominfo{zero, dom(1, 1, ""), dom(2, 2, "shutdown crash")}, "", "", ""},
+		{[]libxl.Dominfo{zero, dom(1, 1, "shutdown suspend"), dom(2, 2, "shutdown crash dying")},
+			"2/2 death, 1/1 suspend", "1/1 suspend", "2/2 death, end"},
+		{[]libxl.Dominfo{zero, dom(1, 1, "shutdown suspend"), dom(2, 2, "shutdown crash dying")}, "", "", "end"},
+		{[]libxl.Dominfo{zero, dom(1, 1, "")}, "", "", "end"}, // it resumes
+		{[]libxl.Dominfo{zero, dom(1, 1, "shutdown suspend"), dom(3, 3, "shutdown poweroff")},
+			"1/1 suspend, 3/3 poweroff", "1/1 suspend", "end"},
+		{[]libxl.Dominfo{zero, dom(1, 1, "shutdown reboot"), dom(3, 3, "shutdown poweroff")}, "1/1 reboot", "1/1 reboot", "end"},
+		// Another domain has the number.
+		{[]libxl.Dominfo{zero, dom(1, 9, "shutdown crash"), dom(3, 3, "shutdown poweroff")},
+			"1/1 death, 1/9 crash", "1/1 death, end", "end"},
+		{[]libxl.Dominfo{zero, dom(1, 9, "shutdown crash"), dom(4, 4, "")}, "3/3 death", "end", "end"},
+		// Somebody destroys it as soon as it has shut down.
+		{[]libxl.Dominfo{zero, dom(1, 9, "shutdown crash"), dom(4, 4, "shutdown poweroff dying")}, "4/4 poweroff, 4/4 death", "end", "end"},
+		{[]libxl.Dominfo{zero}, "1/9 death", "end", "end"},
+		{[]libxl.Dominfo{zero, dom(5, 5, "dying")}, "", "end", "end"},
+	} {
+		d.now(step.list...)
+		if _, err := b.look(false); err != nil {
+			t.Fatal(err)
+		}
+		for name, got := range map[string][2]string{"all": {all(), step.all}, "one": {one(), step.one}, "two": {two(), step.two}} {
+			if got[0] != got[1] {
+				t.Errorf("%d: %s: got %q, want %q", i, name, got[0], got[1])
+			}
+		}
+	}
+}
+
+func TestAWatchOfADomainThatDiesOrIsNotThere(t *testing.T) {
+	var d domains
+	d.now(dom(1, 1, "shutdown poweroff dying"), dom(2, 2, "dying"))
+	b := newHub(d.get)
+	if got := watchHub(t, b, 1)(); got != "1/1 poweroff, 1/1 death, end" {
+		t.Errorf("got %q", got)
+	}
+	if got := watchHub(t, b, 2)(); got != "2/2 death, end" {
+		t.Errorf("got %q", got)
+	}
+	if got := watchHub(t, b)(); got != "" {
+		t.Errorf("got %q", got)
+	}
+	three := libxl.Domid(3)
+	if err := b.join(&watcher{domid: &three}); !errors.Is(err, libxl.ErrorDomainNotfound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestADomainThatDiesBeforeItIsSeenIsToldOf(t *testing.T) {
+	var d domains
+	d.now(dom(0, 0, ""))
+	b := newHub(d.get)
+	b.born(6, libxl.Uuid{15: 6}) // nobody watches
+	all := watchHub(t, b)
+	b.born(7, libxl.Uuid{15: 7})
+	b.born(7, libxl.Uuid{15: 8})
+	b.look(false)
+	if got := all(); got != "7/7 death, 7/8 death" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWatchersThatLeaveAreForgotten(t *testing.T) {
+	var d domains
+	d.now(dom(1, 1, ""))
+	b := newHub(d.get)
+	w := &watcher{more: make(chan struct{}, 1)}
+	b.join(w)
+	b.leave(w)
+	if len(b.watchers) != 0 {
+		t.Errorf("%d watchers", len(b.watchers))
+	}
+	// What happens while nobody watches is of no interest to the next one.
+	d.now()
+	if got := watchHub(t, b)(); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestRunEndsAllWatchesWhenTheDomainsCannotBeListed(t *testing.T) {
+	var d domains
+	d.now(dom(1, 1, ""))
+	b := newHub(d.get)
+	w := &watcher{more: make(chan struct{}, 1)}
+	b.join(w)
+	life, end := context.WithCancelCause(t.Context())
+	released := make(chan struct{})
+	go b.run(life, released)
+	released <- struct{}{}
+	mine := errors.New("mine")
+	d.Lock()
+	d.list, d.err = nil, mine
+	d.Unlock()
+	released <- struct{}{}
+	if ev, err := w.next(t.Context(), life); ev != nil || !errors.Is(err, mine) {
+		t.Errorf("got %v, %v", ev, err)
+	}
+	end(ErrBroken)
+	<-b.done
+	w = &watcher{more: make(chan struct{}, 1)}
+	w.push(false, nil, Event{Domid: 1})
+	if ev, err := w.next(t.Context(), life); err != nil || ev.Domid != 1 {
+		t.Errorf("what was told before the end: got %v, %v", ev, err)
+	}
+	if ev, err := w.next(t.Context(), life); ev != nil || !errors.Is(err, ErrBroken) {
+		t.Errorf("got %v, %v", ev, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if ev, err := w.next(ctx, t.Context()); ev != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", ev, err)
+	}
+}
