@@ -3,16 +3,26 @@ package xenlight
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-// CreateOption changes how DomainCreateNew works.
+// CreateOption changes how DomainCreateNew, DomainCreateRestore and
+// DomainSoftReset work.
 type CreateOption func(*createOptions)
 
 type createOptions struct {
-	console func(libxl.Domid)
+	console  func(libxl.Domid)
+	sendBack io.Writer
+}
+
+func optionsOf(opts []CreateOption) (o createOptions) {
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
 }
 
 // OnConsole has a function called, in a goroutine of its own, when the new
@@ -42,24 +52,16 @@ func OnConsole(f func(libxl.Domid)) CreateOption {
 // lock held: other calls on the same Host wait meanwhile, and a cancellation
 // takes effect after it.
 func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opts ...CreateOption) (libxl.Domid, error) {
-	var o createOptions
-	for _, f := range opts {
-		f(&o)
-	}
-	return h.create(ctx, h.begin(capi.FnDomainCreateNew), cfg, opts,
+	return h.create(ctx, h.begin(capi.FnDomainCreateNew), cfg, optionsOf(opts),
 		func(c capi.Ctx, config capi.Ptr, domid *uint32, how *capi.AsyncopHow, progress *capi.AsyncprogressHow) int32 {
 			return h.lib.DomainCreateNew(c, config, domid, how, progress)
 		})
 }
 
 // create runs an operation that makes a domain.
-func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, opts []CreateOption,
+func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o createOptions,
 	start func(capi.Ctx, capi.Ptr, *uint32, *capi.AsyncopHow, *capi.AsyncprogressHow) int32) (libxl.Domid, error) {
 	defer f.leave()
-	var o createOptions
-	for _, set := range opts {
-		set(&o)
-	}
 	if f.check(checkCreate(cfg)) {
 		f.name = cfg.CInfo.Name
 	}
@@ -67,9 +69,9 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, op
 	number := f.word(uint32(libxl.InvalidDomid))
 	progress, forget := f.onConsole(o.console)
 	defer forget()
-	out := f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+	out := f.drain(f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return start(c, config, number.Addr(), how, progress)
-	})
+	}))
 	if f.err != nil || out.Lost {
 		return libxl.InvalidDomid, f.ended(out)
 	}
@@ -78,7 +80,7 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, op
 		f.domid = &domid
 	}
 	err := f.ended(out)
-	if f.domid != nil && libxl.Error(out.Code) == libxl.ErrorAborted {
+	if f.domid != nil && (libxl.Error(out.Code) == libxl.ErrorAborted || out.Code == 0 && out.Err != nil) {
 		err = errors.Join(err, h.discard(domid))
 	}
 	if out.Code != 0 || out.Err != nil {
@@ -97,18 +99,23 @@ func (f *frame) onConsole(report func(libxl.Domid)) (how *capi.AsyncprogressHow,
 	return &capi.AsyncprogressHow{ForEvent: id}, func() { f.h.loop.Forget(id) }
 }
 
-// discard destroys what an aborted creation has left, even if the Host is about
-// to be closed: the caller has entered the loop.
+// discard destroys what a creation has left that was aborted.
 func (h *Host) discard(domid libxl.Domid) error {
-	f := &frame{h: h, fn: capi.FnDomainDestroy, domid: &domid, mark: h.loop.Mark()}
-	// Run itself: the loop's life may be over.
-	out := h.loop.Run(context.Background(), func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+	err := h.tidy(capi.FnDomainDestroy, domid, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainDestroy(c, uint32(domid), how)
 	})
-	if libxl.Error(out.Code) == libxl.ErrorDomainNotfound {
+	if errors.Is(err, libxl.ErrorDomainNotfound) {
 		return nil
 	}
-	return f.ended(out)
+	return err
+}
+
+// tidy operates on what another operation has left behind, even if the Host is
+// about to be closed: the caller has entered the loop.
+func (h *Host) tidy(fn capi.Fn, domid libxl.Domid, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
+	f := &frame{h: h, fn: fn, domid: &domid, mark: h.loop.Mark()}
+	// Run itself: the loop's life may be over.
+	return f.ended(h.loop.Run(context.Background(), start))
 }
 
 // checkCreate refuses what libxl would answer with an assertion or a riddle.

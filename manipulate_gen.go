@@ -61,17 +61,6 @@ func (h *Host) SetMemoryTarget(domid libxl.Domid, targetMemkb int64, relative bo
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SetMemoryTarget(c, uint32(domid), targetMemkb, relative, enforce) })
 }
 
-// DomainSuspendOnly has the guest suspend itself, without saving or destroying
-// it: [Host.DomainResume] lets it go on. A guest without PV drivers is stopped
-// without being asked. libxl.ErrorGuestTimedout means that the guest did not
-// answer within 60 s. It calls libxl_domain_suspend_only.
-func (h *Host) DomainSuspendOnly(ctx context.Context, domid libxl.Domid) error {
-	f := h.beginDomain(capi.FnDomainSuspendOnly, domid)
-	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
-		return h.lib.DomainSuspendOnly(c, uint32(domid), how)
-	})
-}
-
 // DomainResume lets a suspended domain go on in place. With suspendCancel the
 // guest learns that its suspension was cancelled, which is fast, but the guest
 // must be able to; without, it finds itself as after a restore and connects

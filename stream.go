@@ -9,30 +9,87 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight/internal/loop"
 )
 
 // stream is a descriptor that libxl may use until close. libxl wants a blocking
 // one, and for that it changes the open file itself, which all descriptors of it
 // share.
 type stream struct {
-	fd    int
-	flags int // to be restored; -1 if the open file is ours alone
+	fd      int // -1 once it is closed
+	flags   int // to be restored; -1 if the open file is ours alone
+	written bool
 	// finish waits for what is still on its way after fd is closed, and returns
 	// what went wrong there.
-	finish func() error
+	finish  func() error
+	release func() // of the context that can end it
 }
+
+// output is the descriptor of what libxl is to write to until the call ends.
+func (f *frame) output(ctx context.Context, name string, w io.Writer) int32 {
+	if f.err != nil {
+		return -1
+	}
+	ctx, release := f.h.loop.Bind(ctx)
+	s, err := output(ctx, name, w)
+	if err != nil {
+		release()
+		f.check(err)
+		return -1
+	}
+	s.written, s.release = true, release
+	f.keep(s, nil, nil)
+	return int32(s.fd)
+}
+
+// input is the descriptor of what libxl is to read.
+func (f *frame) input(name string, r io.Reader) int32 {
+	if f.err != nil {
+		return -1
+	}
+	s, err := input(name, r)
+	if !f.check(err) {
+		return -1
+	}
+	f.keep(s, nil, nil)
+	return int32(s.fd)
+}
+
+// drain closes the streams of an operation that has ended, before it is said to
+// have: it has failed, too, if not all has reached the user's writer.
+func (f *frame) drain(out loop.Outcome) loop.Outcome {
+	for _, o := range f.owned {
+		if s, ok := o.(*stream); ok {
+			if err := s.close(); out.Err == nil && (s.written || out.Code != 0) {
+				out.Err = err
+			}
+		}
+	}
+	return out
+}
+
+// Free closes the stream of an operation that was never begun.
+func (s *stream) Free() { s.close() }
 
 // close ends the stream after the operation. Its error is one of the user's
 // writer or reader, or says that not all has reached it.
 func (s *stream) close() error {
+	if s.fd < 0 {
+		return nil
+	}
 	if s.flags >= 0 {
 		if now, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0); err == nil && now != s.flags {
 			unix.FcntlInt(uintptr(s.fd), unix.F_SETFL, s.flags)
 		}
 	}
 	err := unix.Close(s.fd)
+	s.fd = -1
 	if s.finish != nil {
 		err = s.finish()
+	}
+	if s.release != nil {
+		s.release()
 	}
 	return err
 }
