@@ -311,3 +311,27 @@ func (x *method) listArgs() []string {
 func names(pairs []string) string {
 	return strings.Join(mapped(pairs, func(p string) string { name, _, _ := strings.Cut(p, " "); return name }), ", ")
 }
+
+// indexFile writes what go doc shows of package xenlight by sections.
+func (m *model) indexFile(w *writer, c *Catalog) {
+	w.printf("// # The methods by section of libxl's function list\n")
+	section, methods := "", []string(nil)
+	flush := func() {
+		if len(methods) > 0 {
+			w.printf("//\n// %s:\n//\n", section)
+			w.comment(strings.Join(methods, ", ") + ".")
+		}
+		methods = nil
+	}
+	for _, e := range c.Entries() {
+		if e.Section != section {
+			flush()
+			section = e.Section
+		}
+		if e.Status == StatusBound && strings.HasPrefix(e.Go, "Host.") {
+			methods = append(methods, "["+e.Go+"]")
+		}
+	}
+	flush()
+	w.printf("package xenlight\n")
+}

@@ -41,6 +41,7 @@ func Generate(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	maps.Copy(files, map[string]func(*writer){
+		"sections_gen.go":                  func(w *writer) { m.indexFile(w, catalog) },
 		"libxl/enums_gen.go":               m.enumsFile,
 		"libxl/types_gen.go":               m.typesFile,
 		"libxl/new_gen.go":                 m.newFile,
