@@ -14,6 +14,32 @@
 // [Host.DomainInfo], [Host.ListDomain], [Host.ListVcpu], [Host.ConsoleGetTty],
 // [Host.PrimaryConsoleGetTty].
 //
+// Devices: Disk:
+//
+// [Host.DeviceDiskAdd], [Host.DeviceDiskRemove], [Host.DeviceDiskDestroy],
+// [Host.DeviceDiskSafeRemove], [Host.DeviceDiskList],
+// [Host.DeviceDiskGetinfo], [Host.CdromInsert].
+//
+// Devices: Network:
+//
+// [Host.DeviceNicAdd], [Host.DeviceNicRemove], [Host.DeviceNicDestroy],
+// [Host.DeviceNicList], [Host.DeviceNicGetinfo].
+//
+// Secondary domain operations:
+//
+// [Host.DomainPreserve], [Host.SendTrigger], [Host.SendSysrq],
+// [Host.DomainSetmaxmem], [Host.GetMemoryTarget], [Host.SetMemoryTarget],
+// [Host.WaitForMemoryTarget], [Host.DomainNeedMemory],
+// [Host.DomainCreateRestore], [Host.DomainSuspend], [Host.DomainSuspendOnly],
+// [Host.DomainResume], [Host.DomainSoftReset], [Host.DomainRename],
+// [Host.VmGetStartTime].
+//
+// Secondary host operations:
+//
+// [Host.ListVm], [Host.ListCpupool], [Host.GetCpuTopology],
+// [Host.GetNumainfo], [Host.GetPciTopology], [Host.WaitForFreeMemory],
+// [Host.ClearDomidHistory].
+//
 // Names and sizes:
 //
 // [Host.DomidToName], [Host.NameToDomid], [Host.GetRequiredShadowMemory].

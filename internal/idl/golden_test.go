@@ -95,6 +95,7 @@ var stubs = map[string]string{
 		type Timeval struct{ Sec, Usec int64 }
 		type AsyncopHow struct{}
 		func (l *Lib) called(Fn) {}
+		func (l *Lib) Succeeded(Fn) {}
 		func (l *Lib) withErrno(fn uintptr, args ...uintptr) (uintptr, syscall.Errno) { return 0, 0 }
 		func ptr(r uintptr) unsafe.Pointer { return nil }`,
 }
