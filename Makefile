@@ -79,11 +79,20 @@ $(CURDIR)/bin/shim.so: internal/capi/testdata/shim.c
 	@mkdir -p bin
 	gcc -shared -fPIC -o $@ $<
 
-host-%: build $(SHIM)
+# Xltest looks for it beside itself.
+TINY = bin/tiny.$(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+
+tiny: bin/tiny.amd64 bin/tiny.arm64 ## compile the tiny guest, a kernel of a few KB for tests
+
+bin/tiny.%: scripts/tinyguest $(wildcard internal/tinyguest/src/*)
+	@mkdir -p bin
+	scripts/tinyguest $* $@
+
+host-%: build $(SHIM) $(TINY)
 	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 -short \
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
 	$(XENBOX) run -suite $* -- bin/firstguest
-	$(XENBOX) run -suite $* -- bin/xltest
+	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest
 
 bench: setup ## benchmarks
 	go test -run '^$$' -bench . ./...
@@ -99,4 +108,4 @@ clean: ## remove what was built; the images stay in the user's cache folder
 
 # The parts of test follow each other; go uses all CPUs by itself.
 .NOTPARALLEL:
-.PHONY: help demo test build generate generated lint unit library arm64 host bench setup demo-setup clean
+.PHONY: help demo test build generate generated lint unit library arm64 tiny host bench setup demo-setup clean

@@ -14,7 +14,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"time"
 
 	"github.com/go-xenlight/xenlight"
@@ -41,6 +43,7 @@ func run() (failed bool, err error) {
 		kernel  = flag.String("kernel", "/usr/share/xenbox/guest/vmlinux", "kernel of the test guests, for PV and PVH")
 		ramdisk = flag.String("ramdisk", "/usr/share/xenbox/guest/initrd.img", "initramfs of the test guests")
 		ready   = flag.String("ready", "xenlight guest: up", "what a guest prints on its console when it is up")
+		tiny    = flag.String("tiny", besideMe("tiny."+runtime.GOARCH), "kernel of the tiny guests, for PV and PVH")
 		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")
 		list    = flag.Bool("list", false, "list the checks and make none")
 		section = flag.String("section", "", "make only the checks of the sections whose name contains this text")
@@ -55,14 +58,16 @@ func run() (failed bool, err error) {
 		}
 		return false, nil
 	}
-	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Section: *section, Timeout: *timeout}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err
 		}
 	}
-	if _, err := os.Stat(o.Kernel); err != nil {
-		o.Kernel = ""
+	for _, kernel := range []*string{&o.Kernel, &o.Tiny} {
+		if _, err := os.Stat(*kernel); err != nil {
+			*kernel = ""
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -112,4 +117,13 @@ func writeJSON(r *xltest.Report, name string) error {
 		return err
 	}
 	return errors.Join(r.JSON(f), f.Close())
+}
+
+// besideMe names a file in the program's own folder.
+func besideMe(name string) string {
+	me, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	return filepath.Join(filepath.Dir(me), name)
 }

@@ -32,6 +32,14 @@ func (t *T) config(kind libxl.DomainType) *libxl.DomainConfig {
 	if t.o.Kernel == "" {
 		t.Cannot("no guest kernel: name one with -kernel and -ramdisk")
 	}
+	c := t.newConfig(kind, t.o.Kernel, 2, 128<<10)
+	c.BInfo.Ramdisk = t.o.Ramdisk
+	c.BInfo.Cmdline = "console=hvc0 quiet"
+	return c
+}
+
+// newConfig describes a guest with nothing but vCPUs and memory, in KB.
+func (t *T) newConfig(kind libxl.DomainType, kernel string, vcpus int, memory uint64) *libxl.DomainConfig {
 	info, err := t.Host.GetPhysinfo()
 	t.ok(err, "GetPhysinfo")
 	c := libxl.NewDomainConfig()
@@ -51,12 +59,12 @@ func (t *T) config(kind libxl.DomainType) *libxl.DomainConfig {
 	c.CInfo.Type = kind
 	c.CInfo.Name = fmt.Sprintf("xltest-%d-%d", os.Getpid(), guestNumber.Add(1))
 	c.CInfo.Uuid = libxl.NewUuid()
-	c.BInfo.MaxVcpus = 2
-	c.BInfo.AvailVcpus = libxl.BitmapOf(0, 1)
-	c.BInfo.MaxMemkb = 128 << 10
-	c.BInfo.TargetMemkb = 128 << 10
-	c.BInfo.Kernel, c.BInfo.Ramdisk = t.o.Kernel, t.o.Ramdisk
-	c.BInfo.Cmdline = "console=hvc0 quiet"
+	c.BInfo.Kernel = kernel
+	c.BInfo.MaxVcpus = vcpus
+	for i := range vcpus {
+		c.BInfo.AvailVcpus.Set(i)
+	}
+	c.BInfo.MaxMemkb, c.BInfo.TargetMemkb = memory, memory
 	return c
 }
 

@@ -23,6 +23,7 @@ type Options struct {
 	Kernel  string         // a Linux kernel that boots as PV and PVH guest
 	Ramdisk string         // its initramfs
 	Ready   string         // the line that the guest prints when it is up
+	Tiny    string         // the kernel of internal/tinyguest
 	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
 	Section string         // checks of sections whose name contains this
 	Timeout time.Duration  // of each check
@@ -63,7 +64,7 @@ func Checks() []string {
 }
 
 func allChecks() []check {
-	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, loopChecks, eventChecks)
+	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, tinyChecks, loopChecks, eventChecks)
 }
 
 // Run runs the checks on a host, reports each result as soon as it is there, and

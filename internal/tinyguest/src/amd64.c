@@ -1,0 +1,118 @@
+/*
+ * The machine on amd64: a PV guest, or a PVH guest in 64-bit mode. Both have
+ * all their memory mapped at its own address, the PV guest by the toolstack,
+ * the PVH guest by amd64.S.
+ */
+#include "tiny.h"
+
+extern char hypercall_page[]; /* amd64.S; Xen puts an entry for each hypercall there */
+
+static struct start_info *start; /* null if PVH */
+
+long hypercall(u32 op, u64 a, u64 b, u64 c)
+{
+	long result = (long)hypercall_page + op * 32;
+
+	__asm__ volatile("call *%%rax"
+		: "+a"(result), "+D"(a), "+S"(b), "+d"(c)
+		:: "rcx", "r8", "r9", "r10", "r11", "memory");
+	return result;
+}
+
+static u64 frame_of(const void *page)
+{
+	return ((u64 *)start->mfn_list)[(u64)page / PAGE];
+}
+
+static void *page_of(u64 frame)
+{
+	u64 page = 0;
+
+	while (page < start->pages - 1 && frame_of((void *)(page * PAGE)) != frame)
+		page++;
+	return (void *)(page * PAGE);
+}
+
+/* map puts a page of memory at the shared info's place. */
+static void map(u64 address)
+{
+	enum { PRESENT = 1, WRITABLE = 2, USER = 4, ACCESSED = 0x20, DIRTY = 0x40 };
+
+	hypercall(UPDATE_VA_MAPPING, (u64)&shared_info, address | PRESENT | WRITABLE | USER | ACCESSED | DIRTY, UVMF_INVLPG);
+}
+
+static void pv_connect(void)
+{
+	map(start->shared_info);
+	machine.console = page_of(start->console_mfn);
+	machine.console_port = start->console_port;
+	machine.store = page_of(start->store_mfn);
+	machine.store_port = start->store_port;
+	/* Without this list nobody can save the domain. */
+	shared_info.max_pfn = start->pages - 1;
+	shared_info.p2m_cr3 = frame_of((void *)start->page_tables) * PAGE;
+	shared_info.p2m_vaddr = start->mfn_list;
+}
+
+/* The frames of a PV guest are others when it resumes. What it knows by frame
+ * it gives away as pages: the toolstack puts the new frames in, unless the
+ * suspension is called off, which the hypercall's result tells. */
+static void pv_suspend(void)
+{
+	u32 reason = SHUTDOWN_suspend;
+
+	start->console_mfn = (u64)machine.console / PAGE;
+	start->store_mfn = (u64)machine.store / PAGE;
+	map(frame_of(&shared_info) * PAGE);
+	if (hypercall(SCHED_OP, SCHEDOP_shutdown, (u64)&reason, frame_of(start))) {
+		start->console_mfn = frame_of(machine.console);
+		start->store_mfn = frame_of(machine.store);
+	}
+	pv_connect();
+}
+
+void pv_main(struct start_info *info)
+{
+	start = info;
+	machine.kind = "pv";
+	machine.cmdline = info->cmdline;
+	pv_connect();
+	tiny();
+}
+
+/* The leaf of CPUID that says by which register Xen fills a hypercall page. */
+enum { XEN_HYPERCALLS = 0x40000002 };
+
+static void pvh_connect(void)
+{
+	u32 eax = XEN_HYPERCALLS, msr, ecx = 0, edx;
+
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(msr), "+c"(ecx), "=d"(edx));
+	__asm__ volatile("wrmsr" :: "c"(msr), "a"((u32)(u64)hypercall_page), "d"(0) : "memory");
+	hvm_connect();
+}
+
+void pvh_main(struct hvm_start_info *info)
+{
+	machine.kind = "pvh";
+	machine.cmdline = info->cmdline ? (char *)info->cmdline : "";
+	pvh_connect();
+	tiny();
+}
+
+void machine_suspend(void)
+{
+	u32 reason = SHUTDOWN_suspend;
+
+	if (start) {
+		pv_suspend();
+		return;
+	}
+	hypercall_at(SCHED_OP, SCHEDOP_shutdown, &reason);
+	pvh_connect();
+}
+
+void machine_down(void)
+{
+	hypercall(VCPU_OP, VCPUOP_down, 0, 0);
+}
