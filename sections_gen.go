@@ -40,6 +40,119 @@
 // [Host.GetNumainfo], [Host.GetPciTopology], [Host.WaitForFreeMemory],
 // [Host.ClearDomidHistory].
 //
+// More domain operations:
+//
+// [Host.SetVcpuaffinity], [Host.SetVcpuaffinityForce],
+// [Host.SetVcpuaffinityAll], [Host.DomainSetNodeaffinity],
+// [Host.DomainGetNodeaffinity], [Host.SetVcpuonline],
+// [Host.DomainSchedParamsGet], [Host.DomainSchedParamsSet],
+// [Host.VcpuSchedParamsGet], [Host.VcpuSchedParamsGetAll],
+// [Host.VcpuSchedParamsSet], [Host.VcpuSchedParamsSetAll].
+//
+// Advanced host config:
+//
+// [Host.GetScheduler], [Host.SchedCreditParamsGet],
+// [Host.SchedCreditParamsSet], [Host.SchedCredit2ParamsGet],
+// [Host.SchedCredit2ParamsSet], [Host.SendDebugKeys], [Host.SetParameters],
+// [Host.GetFreecpus], [Host.CpupoolCreate], [Host.CpupoolDestroy],
+// [Host.CpupoolRename], [Host.CpupoolCpuadd], [Host.CpupoolCpuaddNode],
+// [Host.CpupoolCpuaddCpumap], [Host.CpupoolCpuremove],
+// [Host.CpupoolCpuremoveNode], [Host.CpupoolCpuremoveCpumap],
+// [Host.CpupoolMovedomain], [Host.CpupoolInfo].
+//
+// Devices: USB:
+//
+// [Host.DeviceUsbctrlAdd], [Host.DeviceUsbctrlRemove],
+// [Host.DeviceUsbctrlDestroy], [Host.DeviceUsbctrlList],
+// [Host.DeviceUsbctrlGetinfo], [Host.DeviceUsbdevAdd],
+// [Host.DeviceUsbdevRemove], [Host.DeviceUsbdevList].
+//
+// PCI:
+//
+// [Host.DevicePciAdd], [Host.DevicePciRemove], [Host.DevicePciDestroy],
+// [Host.DevicePciList], [Host.DevicePciAssignableAdd],
+// [Host.DevicePciAssignableRemove], [Host.DevicePciAssignableList].
+//
+// Devices: VFB:
+//
+// [Host.DeviceVfbAdd], [Host.DeviceVfbRemove], [Host.DeviceVfbDestroy].
+//
+// Devices: Channels:
+//
+// [Host.DeviceChannelList], [Host.DeviceChannelGetinfo],
+// [Host.ConsoleAddXenstore].
+//
+// Advanced domain config:
+//
+// [Host.UserdataStore], [Host.UserdataRetrieve], [Host.UserdataUnlink],
+// [Host.RetrieveDomainConfiguration], [Host.QemuMonitorCommand].
+//
+// Devices: VKB:
+//
+// [Host.DeviceVkbAdd], [Host.DeviceVkbRemove], [Host.DeviceVkbDestroy],
+// [Host.DeviceVkbList], [Host.DeviceVkbGetinfo].
+//
+// Devices: VTPM:
+//
+// [Host.DeviceVtpmAdd], [Host.DeviceVtpmRemove], [Host.DeviceVtpmDestroy],
+// [Host.DeviceVtpmList], [Host.DeviceVtpmGetinfo].
+//
+// PSR:
+//
+// [Host.PsrCmtAttach], [Host.PsrCmtDetach], [Host.PsrCmtDomainAttached],
+// [Host.PsrCmtEnabled], [Host.PsrCmtGetTotalRmid],
+// [Host.PsrCmtGetL3CacheSize], [Host.PsrCmtGetCacheOccupancy],
+// [Host.PsrCmtTypeSupported], [Host.PsrCmtGetSample], [Host.PsrCatSetCbm],
+// [Host.PsrCatGetCbm], [Host.PsrCatGetInfo], [Host.PsrCatGetL3Info],
+// [Host.PsrSetVal], [Host.PsrGetVal], [Host.PsrGetHwInfo].
+//
+// Flask:
+//
+// [Host.FlaskContextToSid], [Host.FlaskSidToContext], [Host.FlaskGetenforce],
+// [Host.FlaskSetenforce], [Host.FlaskLoadpolicy].
+//
+// Domain operations: Exec helper functions:
+//
+// [Host.ConsoleExec], [Host.PrimaryConsoleExec], [Host.VncviewerExec].
+//
+// Miscellaneous behavior:
+//
+// [Host.MsVmGenidGenerate], [Host.MsVmGenidIsZero], [Host.MsVmGenidCopy],
+// [Host.DeviceEventsHandler], [Host.DomainCoreDump], [Host.DomainRemusStart].
+//
+// Xen's console:
+//
+// [Host.XenConsoleReadStart], [Host.XenConsoleReadLine],
+// [Host.XenConsoleReadFinish].
+//
+// Devices: VDISPL:
+//
+// [Host.DeviceVdisplAdd], [Host.DeviceVdisplRemove],
+// [Host.DeviceVdisplDestroy], [Host.DeviceVdisplList],
+// [Host.DeviceVdisplGetinfo].
+//
+// Devices: VSND:
+//
+// [Host.DeviceVsndAdd], [Host.DeviceVsndRemove], [Host.DeviceVsndDestroy],
+// [Host.DeviceVsndList], [Host.DeviceVsndGetinfo].
+//
+// Devices: 9P:
+//
+// [Host.Device9PfsAdd], [Host.DeviceP9Remove], [Host.DeviceP9Destroy].
+//
+// Devices: PVCALLS:
+//
+// [Host.DevicePvcallsifRemove], [Host.DevicePvcallsifDestroy].
+//
+// Xenstore quotas:
+//
+// [Host.XsQuotaGlobalGet], [Host.XsQuotaGlobalSet], [Host.XsQuotaDomainGet],
+// [Host.XsQuotaDomainSet].
+//
+// Device tree overlays:
+//
+// [Host.DtOverlay], [Host.DtOverlayDomain].
+//
 // Names and sizes:
 //
 // [Host.DomidToName], [Host.NameToDomid], [Host.GetRequiredShadowMemory].

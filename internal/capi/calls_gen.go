@@ -3,6 +3,7 @@
 package capi
 
 import (
+	"syscall"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -87,6 +88,135 @@ const (
 	FnPcitopologyListFree
 	FnWaitForFreeMemory
 	FnClearDomidHistory
+	FnSetVcpuaffinity
+	FnSetVcpuaffinityForce
+	FnSetVcpuaffinityAll
+	FnDomainSetNodeaffinity
+	FnDomainGetNodeaffinity
+	FnSetVcpuonline
+	FnDomainSchedParamsGet
+	FnDomainSchedParamsSet
+	FnVcpuSchedParamsGet
+	FnVcpuSchedParamsGetAll
+	FnVcpuSchedParamsSet
+	FnVcpuSchedParamsSetAll
+	FnGetScheduler
+	FnSchedCreditParamsGet
+	FnSchedCreditParamsSet
+	FnSchedCredit2ParamsGet
+	FnSchedCredit2ParamsSet
+	FnSendDebugKeys
+	FnSetParameters
+	FnGetFreecpus
+	FnCpupoolCreate
+	FnCpupoolDestroy
+	FnCpupoolRename
+	FnCpupoolCpuadd
+	FnCpupoolCpuaddNode
+	FnCpupoolCpuaddCpumap
+	FnCpupoolCpuremove
+	FnCpupoolCpuremoveNode
+	FnCpupoolCpuremoveCpumap
+	FnCpupoolMovedomain
+	FnCpupoolInfo
+	FnDeviceUsbctrlAdd
+	FnDeviceUsbctrlRemove
+	FnDeviceUsbctrlDestroy
+	FnDeviceUsbctrlList
+	FnDeviceUsbctrlListFree
+	FnDeviceUsbctrlGetinfo
+	FnDeviceUsbdevAdd
+	FnDeviceUsbdevRemove
+	FnDeviceUsbdevList
+	FnDeviceUsbdevListFree
+	FnDevicePciAdd
+	FnDevicePciRemove
+	FnDevicePciDestroy
+	FnDevicePciList
+	FnDevicePciAssignableAdd
+	FnDevicePciAssignableRemove
+	FnDevicePciAssignableList
+	FnDeviceVfbAdd
+	FnDeviceVfbRemove
+	FnDeviceVfbDestroy
+	FnDeviceChannelList
+	FnDeviceChannelGetinfo
+	FnConsoleAddXenstore
+	FnUserdataStore
+	FnUserdataRetrieve
+	FnUserdataUnlink
+	FnRetrieveDomainConfiguration
+	FnQemuMonitorCommand
+	FnDeviceVkbAdd
+	FnDeviceVkbRemove
+	FnDeviceVkbDestroy
+	FnDeviceVkbList
+	FnDeviceVkbListFree
+	FnDeviceVkbGetinfo
+	FnDeviceVtpmAdd
+	FnDeviceVtpmRemove
+	FnDeviceVtpmDestroy
+	FnDeviceVtpmList
+	FnDeviceVtpmListFree
+	FnDeviceVtpmGetinfo
+	FnPsrCmtAttach
+	FnPsrCmtDetach
+	FnPsrCmtDomainAttached
+	FnPsrCmtEnabled
+	FnPsrCmtGetTotalRmid
+	FnPsrCmtGetL3CacheSize
+	FnPsrCmtGetCacheOccupancy
+	FnPsrCmtTypeSupported
+	FnPsrCmtGetSample
+	FnPsrCatSetCbm
+	FnPsrCatGetCbm
+	FnPsrCatGetInfo
+	FnPsrCatGetL3Info
+	FnPsrCatInfoListFree
+	FnPsrSetVal
+	FnPsrGetVal
+	FnPsrGetHwInfo
+	FnPsrHwInfoListFree
+	FnFlaskContextToSid
+	FnFlaskSidToContext
+	FnFlaskGetenforce
+	FnFlaskSetenforce
+	FnFlaskLoadpolicy
+	FnConsoleExec
+	FnPrimaryConsoleExec
+	FnVncviewerExec
+	FnMsVmGenidGenerate
+	FnMsVmGenidIsZero
+	FnMsVmGenidCopy
+	FnDeviceEventsHandler
+	FnDomainCoreDump
+	FnDomainRemusStart
+	FnXenConsoleReadStart
+	FnXenConsoleReadLine
+	FnXenConsoleReadFinish
+	FnDeviceVdisplAdd
+	FnDeviceVdisplRemove
+	FnDeviceVdisplDestroy
+	FnDeviceVdisplList
+	FnDeviceVdisplListFree
+	FnDeviceVdisplGetinfo
+	FnDeviceVsndAdd
+	FnDeviceVsndRemove
+	FnDeviceVsndDestroy
+	FnDeviceVsndList
+	FnDeviceVsndListFree
+	FnDeviceVsndGetinfo
+	FnDevice9PfsAdd
+	FnDeviceP9Remove
+	FnDeviceP9Destroy
+	FnDevicePvcallsifRemove
+	FnDevicePvcallsifDestroy
+	FnXsQuotaGlobalGet
+	FnXsQuotaGlobalSet
+	FnXsQuotaDomainGet
+	FnXsQuotaDomainSet
+	FnDtOverlay
+	FnDtOverlayDomain
 	FnDomidToName
 	FnNameToDomid
 	FnGetRequiredShadowMemory
@@ -104,81 +234,210 @@ type fnInfo struct {
 }
 
 var fnTable = [numFns]fnInfo{
-	FnCtxAlloc:                 {name: "libxl_ctx_alloc", method: "CtxAlloc", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnCtxFree:                  {name: "libxl_ctx_free", method: "CtxFree", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnChildprocSetmode:         {name: "libxl_childproc_setmode", method: "ChildprocSetmode", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnChildprocSigchldOccurred: {name: "libxl_childproc_sigchld_occurred", method: "ChildprocSigchldOccurred", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnOseventBeforepoll:        {name: "libxl_osevent_beforepoll", method: "OseventBeforepoll", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnOseventAfterpoll:         {name: "libxl_osevent_afterpoll", method: "OseventAfterpoll", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnEventRegisterCallbacks:   {name: "libxl_event_register_callbacks", method: "EventRegisterCallbacks", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnEventCheck:               {name: "libxl_event_check", method: "EventCheck", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnEventFree:                {name: "libxl_event_free", method: "EventFree", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnEvenableDomainDeath:      {name: "libxl_evenable_domain_death", method: "EvenableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnEvdisableDomainDeath:     {name: "libxl_evdisable_domain_death", method: "EvdisableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnAoAbort:                  {name: "libxl_ao_abort", method: "AoAbort", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
-	FnGetVersionInfo:           {name: "libxl_get_version_info", method: "GetVersionInfo", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnGetMaxCpus:               {name: "libxl_get_max_cpus", method: "GetMaxCpus", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnGetOnlineCpus:            {name: "libxl_get_online_cpus", method: "GetOnlineCpus", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnGetMaxNodes:              {name: "libxl_get_max_nodes", method: "GetMaxNodes", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnGetFreeMemory:            {name: "libxl_get_free_memory", method: "GetFreeMemory", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnGetPhysinfo:              {name: "libxl_get_physinfo", method: "GetPhysinfo", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
-	FnDomainCreateNew:          {name: "libxl_domain_create_new", method: "DomainCreateNew", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainPause:              {name: "libxl_domain_pause", method: "DomainPause", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainUnpause:            {name: "libxl_domain_unpause", method: "DomainUnpause", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainShutdown:           {name: "libxl_domain_shutdown", method: "DomainShutdown", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainReboot:             {name: "libxl_domain_reboot", method: "DomainReboot", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainDestroy:            {name: "libxl_domain_destroy", method: "DomainDestroy", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDomainInfo:               {name: "libxl_domain_info", method: "DomainInfo", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnListDomain:               {name: "libxl_list_domain", method: "ListDomain", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDominfoListFree:          {name: "libxl_dominfo_list_free", method: "DominfoListFree", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnListVcpu:                 {name: "libxl_list_vcpu", method: "ListVcpu", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnVcpuinfoListFree:         {name: "libxl_vcpuinfo_list_free", method: "VcpuinfoListFree", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnConsoleGetTty:            {name: "libxl_console_get_tty", method: "ConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnPrimaryConsoleGetTty:     {name: "libxl_primary_console_get_tty", method: "PrimaryConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
-	FnDeviceDiskAdd:            {name: "libxl_device_disk_add", method: "DeviceDiskAdd", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskRemove:         {name: "libxl_device_disk_remove", method: "DeviceDiskRemove", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskDestroy:        {name: "libxl_device_disk_destroy", method: "DeviceDiskDestroy", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskSafeRemove:     {name: "libxl_device_disk_safe_remove", method: "DeviceDiskSafeRemove", since: abi.R(4, 15), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskList:           {name: "libxl_device_disk_list", method: "DeviceDiskList", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskListFree:       {name: "libxl_device_disk_list_free", method: "DeviceDiskListFree", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceDiskGetinfo:        {name: "libxl_device_disk_getinfo", method: "DeviceDiskGetinfo", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnCdromInsert:              {name: "libxl_cdrom_insert", method: "CdromInsert", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
-	FnDeviceNicAdd:             {name: "libxl_device_nic_add", method: "DeviceNicAdd", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDeviceNicRemove:          {name: "libxl_device_nic_remove", method: "DeviceNicRemove", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDeviceNicDestroy:         {name: "libxl_device_nic_destroy", method: "DeviceNicDestroy", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDeviceNicList:            {name: "libxl_device_nic_list", method: "DeviceNicList", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDeviceNicListFree:        {name: "libxl_device_nic_list_free", method: "DeviceNicListFree", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDeviceNicGetinfo:         {name: "libxl_device_nic_getinfo", method: "DeviceNicGetinfo", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
-	FnDomainPreserve:           {name: "libxl_domain_preserve", method: "DomainPreserve", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnSendTrigger:              {name: "libxl_send_trigger", method: "SendTrigger", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnSendSysrq:                {name: "libxl_send_sysrq", method: "SendSysrq", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainSetmaxmem:          {name: "libxl_domain_setmaxmem", method: "DomainSetmaxmem", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnGetMemoryTarget:          {name: "libxl_get_memory_target", method: "GetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnSetMemoryTarget:          {name: "libxl_set_memory_target", method: "SetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnWaitForMemoryTarget:      {name: "libxl_wait_for_memory_target", method: "WaitForMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainNeedMemory:         {name: "libxl_domain_need_memory", method: "DomainNeedMemory", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainCreateRestore:      {name: "libxl_domain_create_restore", method: "DomainCreateRestore", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainSuspend:            {name: "libxl_domain_suspend", method: "DomainSuspend", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainSuspendOnly:        {name: "libxl_domain_suspend_only", method: "DomainSuspendOnly", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainResume:             {name: "libxl_domain_resume", method: "DomainResume", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainSoftReset:          {name: "libxl_domain_soft_reset", method: "DomainSoftReset", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnDomainRename:             {name: "libxl_domain_rename", method: "DomainRename", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnVmGetStartTime:           {name: "libxl_vm_get_start_time", method: "VmGetStartTime", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnListVm:                   {name: "libxl_list_vm", method: "ListVm", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnVminfoListFree:           {name: "libxl_vminfo_list_free", method: "VminfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnListCpupool:              {name: "libxl_list_cpupool", method: "ListCpupool", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnCpupoolinfoListFree:      {name: "libxl_cpupoolinfo_list_free", method: "CpupoolinfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnGetCpuTopology:           {name: "libxl_get_cpu_topology", method: "GetCpuTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnCputopologyListFree:      {name: "libxl_cputopology_list_free", method: "CputopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnGetNumainfo:              {name: "libxl_get_numainfo", method: "GetNumainfo", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnNumainfoListFree:         {name: "libxl_numainfo_list_free", method: "NumainfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnGetPciTopology:           {name: "libxl_get_pci_topology", method: "GetPciTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnPcitopologyListFree:      {name: "libxl_pcitopology_list_free", method: "PcitopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnWaitForFreeMemory:        {name: "libxl_wait_for_free_memory", method: "WaitForFreeMemory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnClearDomidHistory:        {name: "libxl_clear_domid_history", method: "ClearDomidHistory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnDomidToName:              {name: "libxl_domid_to_name", method: "DomidToName", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
-	FnNameToDomid:              {name: "libxl_name_to_domid", method: "NameToDomid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
-	FnGetRequiredShadowMemory:  {name: "libxl_get_required_shadow_memory", method: "GetRequiredShadowMemory", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnCtxAlloc:                    {name: "libxl_ctx_alloc", method: "CtxAlloc", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnCtxFree:                     {name: "libxl_ctx_free", method: "CtxFree", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnChildprocSetmode:            {name: "libxl_childproc_setmode", method: "ChildprocSetmode", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnChildprocSigchldOccurred:    {name: "libxl_childproc_sigchld_occurred", method: "ChildprocSigchldOccurred", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnOseventBeforepoll:           {name: "libxl_osevent_beforepoll", method: "OseventBeforepoll", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnOseventAfterpoll:            {name: "libxl_osevent_afterpoll", method: "OseventAfterpoll", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEventRegisterCallbacks:      {name: "libxl_event_register_callbacks", method: "EventRegisterCallbacks", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEventCheck:                  {name: "libxl_event_check", method: "EventCheck", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEventFree:                   {name: "libxl_event_free", method: "EventFree", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEvenableDomainDeath:         {name: "libxl_evenable_domain_death", method: "EvenableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEvdisableDomainDeath:        {name: "libxl_evdisable_domain_death", method: "EvdisableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnAoAbort:                     {name: "libxl_ao_abort", method: "AoAbort", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnGetVersionInfo:              {name: "libxl_get_version_info", method: "GetVersionInfo", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnGetMaxCpus:                  {name: "libxl_get_max_cpus", method: "GetMaxCpus", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnGetOnlineCpus:               {name: "libxl_get_online_cpus", method: "GetOnlineCpus", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnGetMaxNodes:                 {name: "libxl_get_max_nodes", method: "GetMaxNodes", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnGetFreeMemory:               {name: "libxl_get_free_memory", method: "GetFreeMemory", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnGetPhysinfo:                 {name: "libxl_get_physinfo", method: "GetPhysinfo", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
+	FnDomainCreateNew:             {name: "libxl_domain_create_new", method: "DomainCreateNew", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainPause:                 {name: "libxl_domain_pause", method: "DomainPause", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainUnpause:               {name: "libxl_domain_unpause", method: "DomainUnpause", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainShutdown:              {name: "libxl_domain_shutdown", method: "DomainShutdown", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainReboot:                {name: "libxl_domain_reboot", method: "DomainReboot", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainDestroy:               {name: "libxl_domain_destroy", method: "DomainDestroy", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDomainInfo:                  {name: "libxl_domain_info", method: "DomainInfo", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnListDomain:                  {name: "libxl_list_domain", method: "ListDomain", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDominfoListFree:             {name: "libxl_dominfo_list_free", method: "DominfoListFree", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnListVcpu:                    {name: "libxl_list_vcpu", method: "ListVcpu", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnVcpuinfoListFree:            {name: "libxl_vcpuinfo_list_free", method: "VcpuinfoListFree", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnConsoleGetTty:               {name: "libxl_console_get_tty", method: "ConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnPrimaryConsoleGetTty:        {name: "libxl_primary_console_get_tty", method: "PrimaryConsoleGetTty", since: abi.R(4, 14), section: "Primary domain operations", library: "libxenlight"},
+	FnDeviceDiskAdd:               {name: "libxl_device_disk_add", method: "DeviceDiskAdd", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskRemove:            {name: "libxl_device_disk_remove", method: "DeviceDiskRemove", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskDestroy:           {name: "libxl_device_disk_destroy", method: "DeviceDiskDestroy", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskSafeRemove:        {name: "libxl_device_disk_safe_remove", method: "DeviceDiskSafeRemove", since: abi.R(4, 15), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskList:              {name: "libxl_device_disk_list", method: "DeviceDiskList", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskListFree:          {name: "libxl_device_disk_list_free", method: "DeviceDiskListFree", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceDiskGetinfo:           {name: "libxl_device_disk_getinfo", method: "DeviceDiskGetinfo", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnCdromInsert:                 {name: "libxl_cdrom_insert", method: "CdromInsert", since: abi.R(4, 14), section: "Devices: Disk", library: "libxenlight"},
+	FnDeviceNicAdd:                {name: "libxl_device_nic_add", method: "DeviceNicAdd", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicRemove:             {name: "libxl_device_nic_remove", method: "DeviceNicRemove", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicDestroy:            {name: "libxl_device_nic_destroy", method: "DeviceNicDestroy", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicList:               {name: "libxl_device_nic_list", method: "DeviceNicList", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicListFree:           {name: "libxl_device_nic_list_free", method: "DeviceNicListFree", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDeviceNicGetinfo:            {name: "libxl_device_nic_getinfo", method: "DeviceNicGetinfo", since: abi.R(4, 14), section: "Devices: Network", library: "libxenlight"},
+	FnDomainPreserve:              {name: "libxl_domain_preserve", method: "DomainPreserve", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSendTrigger:                 {name: "libxl_send_trigger", method: "SendTrigger", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSendSysrq:                   {name: "libxl_send_sysrq", method: "SendSysrq", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSetmaxmem:             {name: "libxl_domain_setmaxmem", method: "DomainSetmaxmem", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnGetMemoryTarget:             {name: "libxl_get_memory_target", method: "GetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnSetMemoryTarget:             {name: "libxl_set_memory_target", method: "SetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnWaitForMemoryTarget:         {name: "libxl_wait_for_memory_target", method: "WaitForMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainNeedMemory:            {name: "libxl_domain_need_memory", method: "DomainNeedMemory", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainCreateRestore:         {name: "libxl_domain_create_restore", method: "DomainCreateRestore", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSuspend:               {name: "libxl_domain_suspend", method: "DomainSuspend", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSuspendOnly:           {name: "libxl_domain_suspend_only", method: "DomainSuspendOnly", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainResume:                {name: "libxl_domain_resume", method: "DomainResume", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainSoftReset:             {name: "libxl_domain_soft_reset", method: "DomainSoftReset", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnDomainRename:                {name: "libxl_domain_rename", method: "DomainRename", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnVmGetStartTime:              {name: "libxl_vm_get_start_time", method: "VmGetStartTime", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
+	FnListVm:                      {name: "libxl_list_vm", method: "ListVm", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnVminfoListFree:              {name: "libxl_vminfo_list_free", method: "VminfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnListCpupool:                 {name: "libxl_list_cpupool", method: "ListCpupool", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnCpupoolinfoListFree:         {name: "libxl_cpupoolinfo_list_free", method: "CpupoolinfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetCpuTopology:              {name: "libxl_get_cpu_topology", method: "GetCpuTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnCputopologyListFree:         {name: "libxl_cputopology_list_free", method: "CputopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetNumainfo:                 {name: "libxl_get_numainfo", method: "GetNumainfo", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnNumainfoListFree:            {name: "libxl_numainfo_list_free", method: "NumainfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnGetPciTopology:              {name: "libxl_get_pci_topology", method: "GetPciTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnPcitopologyListFree:         {name: "libxl_pcitopology_list_free", method: "PcitopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnWaitForFreeMemory:           {name: "libxl_wait_for_free_memory", method: "WaitForFreeMemory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnClearDomidHistory:           {name: "libxl_clear_domid_history", method: "ClearDomidHistory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
+	FnSetVcpuaffinity:             {name: "libxl_set_vcpuaffinity", method: "SetVcpuaffinity", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnSetVcpuaffinityForce:        {name: "libxl_set_vcpuaffinity_force", method: "SetVcpuaffinityForce", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnSetVcpuaffinityAll:          {name: "libxl_set_vcpuaffinity_all", method: "SetVcpuaffinityAll", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnDomainSetNodeaffinity:       {name: "libxl_domain_set_nodeaffinity", method: "DomainSetNodeaffinity", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnDomainGetNodeaffinity:       {name: "libxl_domain_get_nodeaffinity", method: "DomainGetNodeaffinity", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnSetVcpuonline:               {name: "libxl_set_vcpuonline", method: "SetVcpuonline", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnDomainSchedParamsGet:        {name: "libxl_domain_sched_params_get", method: "DomainSchedParamsGet", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnDomainSchedParamsSet:        {name: "libxl_domain_sched_params_set", method: "DomainSchedParamsSet", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnVcpuSchedParamsGet:          {name: "libxl_vcpu_sched_params_get", method: "VcpuSchedParamsGet", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnVcpuSchedParamsGetAll:       {name: "libxl_vcpu_sched_params_get_all", method: "VcpuSchedParamsGetAll", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnVcpuSchedParamsSet:          {name: "libxl_vcpu_sched_params_set", method: "VcpuSchedParamsSet", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnVcpuSchedParamsSetAll:       {name: "libxl_vcpu_sched_params_set_all", method: "VcpuSchedParamsSetAll", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
+	FnGetScheduler:                {name: "libxl_get_scheduler", method: "GetScheduler", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSchedCreditParamsGet:        {name: "libxl_sched_credit_params_get", method: "SchedCreditParamsGet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSchedCreditParamsSet:        {name: "libxl_sched_credit_params_set", method: "SchedCreditParamsSet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSchedCredit2ParamsGet:       {name: "libxl_sched_credit2_params_get", method: "SchedCredit2ParamsGet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSchedCredit2ParamsSet:       {name: "libxl_sched_credit2_params_set", method: "SchedCredit2ParamsSet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSendDebugKeys:               {name: "libxl_send_debug_keys", method: "SendDebugKeys", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSetParameters:               {name: "libxl_set_parameters", method: "SetParameters", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnGetFreecpus:                 {name: "libxl_get_freecpus", method: "GetFreecpus", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCreate:               {name: "libxl_cpupool_create", method: "CpupoolCreate", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolDestroy:              {name: "libxl_cpupool_destroy", method: "CpupoolDestroy", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolRename:               {name: "libxl_cpupool_rename", method: "CpupoolRename", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuadd:               {name: "libxl_cpupool_cpuadd", method: "CpupoolCpuadd", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuaddNode:           {name: "libxl_cpupool_cpuadd_node", method: "CpupoolCpuaddNode", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuaddCpumap:         {name: "libxl_cpupool_cpuadd_cpumap", method: "CpupoolCpuaddCpumap", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuremove:            {name: "libxl_cpupool_cpuremove", method: "CpupoolCpuremove", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuremoveNode:        {name: "libxl_cpupool_cpuremove_node", method: "CpupoolCpuremoveNode", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolCpuremoveCpumap:      {name: "libxl_cpupool_cpuremove_cpumap", method: "CpupoolCpuremoveCpumap", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolMovedomain:           {name: "libxl_cpupool_movedomain", method: "CpupoolMovedomain", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnCpupoolInfo:                 {name: "libxl_cpupool_info", method: "CpupoolInfo", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnDeviceUsbctrlAdd:            {name: "libxl_device_usbctrl_add", method: "DeviceUsbctrlAdd", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbctrlRemove:         {name: "libxl_device_usbctrl_remove", method: "DeviceUsbctrlRemove", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbctrlDestroy:        {name: "libxl_device_usbctrl_destroy", method: "DeviceUsbctrlDestroy", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbctrlList:           {name: "libxl_device_usbctrl_list", method: "DeviceUsbctrlList", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbctrlListFree:       {name: "libxl_device_usbctrl_list_free", method: "DeviceUsbctrlListFree", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbctrlGetinfo:        {name: "libxl_device_usbctrl_getinfo", method: "DeviceUsbctrlGetinfo", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbdevAdd:             {name: "libxl_device_usbdev_add", method: "DeviceUsbdevAdd", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbdevRemove:          {name: "libxl_device_usbdev_remove", method: "DeviceUsbdevRemove", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbdevList:            {name: "libxl_device_usbdev_list", method: "DeviceUsbdevList", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDeviceUsbdevListFree:        {name: "libxl_device_usbdev_list_free", method: "DeviceUsbdevListFree", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
+	FnDevicePciAdd:                {name: "libxl_device_pci_add", method: "DevicePciAdd", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciRemove:             {name: "libxl_device_pci_remove", method: "DevicePciRemove", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciDestroy:            {name: "libxl_device_pci_destroy", method: "DevicePciDestroy", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciList:               {name: "libxl_device_pci_list", method: "DevicePciList", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciAssignableAdd:      {name: "libxl_device_pci_assignable_add", method: "DevicePciAssignableAdd", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciAssignableRemove:   {name: "libxl_device_pci_assignable_remove", method: "DevicePciAssignableRemove", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDevicePciAssignableList:     {name: "libxl_device_pci_assignable_list", method: "DevicePciAssignableList", since: abi.R(4, 14), section: "PCI", library: "libxenlight"},
+	FnDeviceVfbAdd:                {name: "libxl_device_vfb_add", method: "DeviceVfbAdd", since: abi.R(4, 14), section: "Devices: VFB", library: "libxenlight"},
+	FnDeviceVfbRemove:             {name: "libxl_device_vfb_remove", method: "DeviceVfbRemove", since: abi.R(4, 14), section: "Devices: VFB", library: "libxenlight"},
+	FnDeviceVfbDestroy:            {name: "libxl_device_vfb_destroy", method: "DeviceVfbDestroy", since: abi.R(4, 14), section: "Devices: VFB", library: "libxenlight"},
+	FnDeviceChannelList:           {name: "libxl_device_channel_list", method: "DeviceChannelList", since: abi.R(4, 14), section: "Devices: Channels", library: "libxenlight"},
+	FnDeviceChannelGetinfo:        {name: "libxl_device_channel_getinfo", method: "DeviceChannelGetinfo", since: abi.R(4, 14), section: "Devices: Channels", library: "libxenlight"},
+	FnConsoleAddXenstore:          {name: "libxl_console_add_xenstore", method: "ConsoleAddXenstore", since: abi.R(4, 18), section: "Devices: Channels", library: "libxenlight"},
+	FnUserdataStore:               {name: "libxl_userdata_store", method: "UserdataStore", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnUserdataRetrieve:            {name: "libxl_userdata_retrieve", method: "UserdataRetrieve", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnUserdataUnlink:              {name: "libxl_userdata_unlink", method: "UserdataUnlink", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnRetrieveDomainConfiguration: {name: "libxl_retrieve_domain_configuration", method: "RetrieveDomainConfiguration", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnQemuMonitorCommand:          {name: "libxl_qemu_monitor_command", method: "QemuMonitorCommand", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnDeviceVkbAdd:                {name: "libxl_device_vkb_add", method: "DeviceVkbAdd", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVkbRemove:             {name: "libxl_device_vkb_remove", method: "DeviceVkbRemove", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVkbDestroy:            {name: "libxl_device_vkb_destroy", method: "DeviceVkbDestroy", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVkbList:               {name: "libxl_device_vkb_list", method: "DeviceVkbList", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVkbListFree:           {name: "libxl_device_vkb_list_free", method: "DeviceVkbListFree", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVkbGetinfo:            {name: "libxl_device_vkb_getinfo", method: "DeviceVkbGetinfo", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
+	FnDeviceVtpmAdd:               {name: "libxl_device_vtpm_add", method: "DeviceVtpmAdd", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnDeviceVtpmRemove:            {name: "libxl_device_vtpm_remove", method: "DeviceVtpmRemove", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnDeviceVtpmDestroy:           {name: "libxl_device_vtpm_destroy", method: "DeviceVtpmDestroy", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnDeviceVtpmList:              {name: "libxl_device_vtpm_list", method: "DeviceVtpmList", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnDeviceVtpmListFree:          {name: "libxl_device_vtpm_list_free", method: "DeviceVtpmListFree", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnDeviceVtpmGetinfo:           {name: "libxl_device_vtpm_getinfo", method: "DeviceVtpmGetinfo", since: abi.R(4, 14), section: "Devices: VTPM", library: "libxenlight"},
+	FnPsrCmtAttach:                {name: "libxl_psr_cmt_attach", method: "PsrCmtAttach", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtDetach:                {name: "libxl_psr_cmt_detach", method: "PsrCmtDetach", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtDomainAttached:        {name: "libxl_psr_cmt_domain_attached", method: "PsrCmtDomainAttached", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtEnabled:               {name: "libxl_psr_cmt_enabled", method: "PsrCmtEnabled", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtGetTotalRmid:          {name: "libxl_psr_cmt_get_total_rmid", method: "PsrCmtGetTotalRmid", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtGetL3CacheSize:        {name: "libxl_psr_cmt_get_l3_cache_size", method: "PsrCmtGetL3CacheSize", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtGetCacheOccupancy:     {name: "libxl_psr_cmt_get_cache_occupancy", method: "PsrCmtGetCacheOccupancy", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtTypeSupported:         {name: "libxl_psr_cmt_type_supported", method: "PsrCmtTypeSupported", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCmtGetSample:             {name: "libxl_psr_cmt_get_sample", method: "PsrCmtGetSample", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCatSetCbm:                {name: "libxl_psr_cat_set_cbm", method: "PsrCatSetCbm", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCatGetCbm:                {name: "libxl_psr_cat_get_cbm", method: "PsrCatGetCbm", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCatGetInfo:               {name: "libxl_psr_cat_get_info", method: "PsrCatGetInfo", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCatGetL3Info:             {name: "libxl_psr_cat_get_l3_info", method: "PsrCatGetL3Info", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrCatInfoListFree:          {name: "libxl_psr_cat_info_list_free", method: "PsrCatInfoListFree", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrSetVal:                   {name: "libxl_psr_set_val", method: "PsrSetVal", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrGetVal:                   {name: "libxl_psr_get_val", method: "PsrGetVal", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrGetHwInfo:                {name: "libxl_psr_get_hw_info", method: "PsrGetHwInfo", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnPsrHwInfoListFree:           {name: "libxl_psr_hw_info_list_free", method: "PsrHwInfoListFree", since: abi.R(4, 14), arch: "x86", section: "PSR", library: "libxenlight"},
+	FnFlaskContextToSid:           {name: "libxl_flask_context_to_sid", method: "FlaskContextToSid", since: abi.R(4, 14), section: "Flask", library: "libxenlight"},
+	FnFlaskSidToContext:           {name: "libxl_flask_sid_to_context", method: "FlaskSidToContext", since: abi.R(4, 14), section: "Flask", library: "libxenlight"},
+	FnFlaskGetenforce:             {name: "libxl_flask_getenforce", method: "FlaskGetenforce", since: abi.R(4, 14), section: "Flask", library: "libxenlight"},
+	FnFlaskSetenforce:             {name: "libxl_flask_setenforce", method: "FlaskSetenforce", since: abi.R(4, 14), section: "Flask", library: "libxenlight"},
+	FnFlaskLoadpolicy:             {name: "libxl_flask_loadpolicy", method: "FlaskLoadpolicy", since: abi.R(4, 14), section: "Flask", library: "libxenlight"},
+	FnConsoleExec:                 {name: "libxl_console_exec", method: "ConsoleExec", since: abi.R(4, 14), section: "Domain operations: Exec helper functions", library: "libxenlight"},
+	FnPrimaryConsoleExec:          {name: "libxl_primary_console_exec", method: "PrimaryConsoleExec", since: abi.R(4, 14), section: "Domain operations: Exec helper functions", library: "libxenlight"},
+	FnVncviewerExec:               {name: "libxl_vncviewer_exec", method: "VncviewerExec", since: abi.R(4, 14), section: "Domain operations: Exec helper functions", library: "libxenlight"},
+	FnMsVmGenidGenerate:           {name: "libxl_ms_vm_genid_generate", method: "MsVmGenidGenerate", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnMsVmGenidIsZero:             {name: "libxl_ms_vm_genid_is_zero", method: "MsVmGenidIsZero", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnMsVmGenidCopy:               {name: "libxl_ms_vm_genid_copy", method: "MsVmGenidCopy", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnDeviceEventsHandler:         {name: "libxl_device_events_handler", method: "DeviceEventsHandler", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnDomainCoreDump:              {name: "libxl_domain_core_dump", method: "DomainCoreDump", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnDomainRemusStart:            {name: "libxl_domain_remus_start", method: "DomainRemusStart", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
+	FnXenConsoleReadStart:         {name: "libxl_xen_console_read_start", method: "XenConsoleReadStart", since: abi.R(4, 14), section: "Xen's console", library: "libxenlight"},
+	FnXenConsoleReadLine:          {name: "libxl_xen_console_read_line", method: "XenConsoleReadLine", since: abi.R(4, 14), section: "Xen's console", library: "libxenlight"},
+	FnXenConsoleReadFinish:        {name: "libxl_xen_console_read_finish", method: "XenConsoleReadFinish", since: abi.R(4, 14), section: "Xen's console", library: "libxenlight"},
+	FnDeviceVdisplAdd:             {name: "libxl_device_vdispl_add", method: "DeviceVdisplAdd", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVdisplRemove:          {name: "libxl_device_vdispl_remove", method: "DeviceVdisplRemove", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVdisplDestroy:         {name: "libxl_device_vdispl_destroy", method: "DeviceVdisplDestroy", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVdisplList:            {name: "libxl_device_vdispl_list", method: "DeviceVdisplList", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVdisplListFree:        {name: "libxl_device_vdispl_list_free", method: "DeviceVdisplListFree", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVdisplGetinfo:         {name: "libxl_device_vdispl_getinfo", method: "DeviceVdisplGetinfo", since: abi.R(4, 14), section: "Devices: VDISPL", library: "libxenlight"},
+	FnDeviceVsndAdd:               {name: "libxl_device_vsnd_add", method: "DeviceVsndAdd", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDeviceVsndRemove:            {name: "libxl_device_vsnd_remove", method: "DeviceVsndRemove", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDeviceVsndDestroy:           {name: "libxl_device_vsnd_destroy", method: "DeviceVsndDestroy", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDeviceVsndList:              {name: "libxl_device_vsnd_list", method: "DeviceVsndList", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDeviceVsndListFree:          {name: "libxl_device_vsnd_list_free", method: "DeviceVsndListFree", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDeviceVsndGetinfo:           {name: "libxl_device_vsnd_getinfo", method: "DeviceVsndGetinfo", since: abi.R(4, 14), section: "Devices: VSND", library: "libxenlight"},
+	FnDevice9PfsAdd:               {name: "libxl_device_9pfs_add", method: "Device9PfsAdd", since: abi.R(4, 19), section: "Devices: 9P", library: "libxenlight"},
+	FnDeviceP9Remove:              {name: "libxl_device_p9_remove", method: "DeviceP9Remove", since: abi.R(4, 14), section: "Devices: 9P", library: "libxenlight"},
+	FnDeviceP9Destroy:             {name: "libxl_device_p9_destroy", method: "DeviceP9Destroy", since: abi.R(4, 14), section: "Devices: 9P", library: "libxenlight"},
+	FnDevicePvcallsifRemove:       {name: "libxl_device_pvcallsif_remove", method: "DevicePvcallsifRemove", since: abi.R(4, 14), section: "Devices: PVCALLS", library: "libxenlight"},
+	FnDevicePvcallsifDestroy:      {name: "libxl_device_pvcallsif_destroy", method: "DevicePvcallsifDestroy", since: abi.R(4, 14), section: "Devices: PVCALLS", library: "libxenlight"},
+	FnXsQuotaGlobalGet:            {name: "libxl_xs_quota_global_get", method: "XsQuotaGlobalGet", since: abi.R(4, 22), section: "Xenstore quotas", library: "libxenlight"},
+	FnXsQuotaGlobalSet:            {name: "libxl_xs_quota_global_set", method: "XsQuotaGlobalSet", since: abi.R(4, 22), section: "Xenstore quotas", library: "libxenlight"},
+	FnXsQuotaDomainGet:            {name: "libxl_xs_quota_domain_get", method: "XsQuotaDomainGet", since: abi.R(4, 22), section: "Xenstore quotas", library: "libxenlight"},
+	FnXsQuotaDomainSet:            {name: "libxl_xs_quota_domain_set", method: "XsQuotaDomainSet", since: abi.R(4, 22), section: "Xenstore quotas", library: "libxenlight"},
+	FnDtOverlay:                   {name: "libxl_dt_overlay", method: "DtOverlay", since: abi.R(4, 18), arch: "arm", section: "Device tree overlays", library: "libxenlight"},
+	FnDtOverlayDomain:             {name: "libxl_dt_overlay_domain", method: "DtOverlayDomain", since: abi.R(4, 19), arch: "arm", section: "Device tree overlays", library: "libxenlight"},
+	FnDomidToName:                 {name: "libxl_domid_to_name", method: "DomidToName", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnNameToDomid:                 {name: "libxl_name_to_domid", method: "NameToDomid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnGetRequiredShadowMemory:     {name: "libxl_get_required_shadow_memory", method: "GetRequiredShadowMemory", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
 }
 
 // structFn names the helpers of a struct, empty where there is none: those
@@ -1033,6 +1292,1476 @@ func (l *Lib) ClearDomidHistory(ctx Ctx) int32 {
 	r, _, _ := purego.SyscallN(l.fn[FnClearDomidHistory], uintptr(ctx))
 	if int32(r) >= 0 {
 		l.Succeeded(FnClearDomidHistory)
+	}
+	return int32(r)
+}
+
+// SetVcpuaffinity calls
+//
+//	int libxl_set_vcpuaffinity(libxl_ctx *ctx, uint32_t domid, uint32_t vcpuid, const libxl_bitmap *cpumap_hard, const libxl_bitmap *cpumap_soft)
+func (l *Lib) SetVcpuaffinity(ctx Ctx, domid uint32, vcpuid uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
+	l.called(FnSetVcpuaffinity)
+	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinity], uintptr(ctx), uintptr(domid), uintptr(vcpuid), uintptr(cpumapHard), uintptr(cpumapSoft))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetVcpuaffinity)
+	}
+	return int32(r)
+}
+
+// SetVcpuaffinityForce calls
+//
+//	int libxl_set_vcpuaffinity_force(libxl_ctx *ctx, uint32_t domid, uint32_t vcpuid, const libxl_bitmap *cpumap_hard, const libxl_bitmap *cpumap_soft)
+func (l *Lib) SetVcpuaffinityForce(ctx Ctx, domid uint32, vcpuid uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
+	l.called(FnSetVcpuaffinityForce)
+	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinityForce], uintptr(ctx), uintptr(domid), uintptr(vcpuid), uintptr(cpumapHard), uintptr(cpumapSoft))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetVcpuaffinityForce)
+	}
+	return int32(r)
+}
+
+// SetVcpuaffinityAll calls
+//
+//	int libxl_set_vcpuaffinity_all(libxl_ctx *ctx, uint32_t domid, unsigned int max_vcpus, const libxl_bitmap *cpumap_hard, const libxl_bitmap *cpumap_soft)
+func (l *Lib) SetVcpuaffinityAll(ctx Ctx, domid uint32, maxVcpus uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
+	l.called(FnSetVcpuaffinityAll)
+	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinityAll], uintptr(ctx), uintptr(domid), uintptr(maxVcpus), uintptr(cpumapHard), uintptr(cpumapSoft))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetVcpuaffinityAll)
+	}
+	return int32(r)
+}
+
+// DomainSetNodeaffinity calls
+//
+//	int libxl_domain_set_nodeaffinity(libxl_ctx *ctx, uint32_t domid, libxl_bitmap *nodemap)
+func (l *Lib) DomainSetNodeaffinity(ctx Ctx, domid uint32, nodemap unsafe.Pointer) int32 {
+	l.called(FnDomainSetNodeaffinity)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSetNodeaffinity], uintptr(ctx), uintptr(domid), uintptr(nodemap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainSetNodeaffinity)
+	}
+	return int32(r)
+}
+
+// DomainGetNodeaffinity calls
+//
+//	int libxl_domain_get_nodeaffinity(libxl_ctx *ctx, uint32_t domid, libxl_bitmap *nodemap)
+func (l *Lib) DomainGetNodeaffinity(ctx Ctx, domid uint32, nodemap unsafe.Pointer) int32 {
+	l.called(FnDomainGetNodeaffinity)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainGetNodeaffinity], uintptr(ctx), uintptr(domid), uintptr(nodemap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainGetNodeaffinity)
+	}
+	return int32(r)
+}
+
+// SetVcpuonline calls
+//
+//	int libxl_set_vcpuonline(libxl_ctx *ctx, uint32_t domid, libxl_bitmap *cpumap, const libxl_asyncop_how *ao_how)
+func (l *Lib) SetVcpuonline(ctx Ctx, domid uint32, cpumap unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnSetVcpuonline)
+	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuonline], uintptr(ctx), uintptr(domid), uintptr(cpumap), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainSchedParamsGet calls
+//
+//	int libxl_domain_sched_params_get(libxl_ctx *ctx, uint32_t domid, libxl_domain_sched_params *params)
+func (l *Lib) DomainSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnDomainSchedParamsGet)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSchedParamsGet], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainSchedParamsGet)
+	}
+	return int32(r)
+}
+
+// DomainSchedParamsSet calls
+//
+//	int libxl_domain_sched_params_set(libxl_ctx *ctx, uint32_t domid, const libxl_domain_sched_params *params)
+func (l *Lib) DomainSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnDomainSchedParamsSet)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainSchedParamsSet], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainSchedParamsSet)
+	}
+	return int32(r)
+}
+
+// VcpuSchedParamsGet calls
+//
+//	int libxl_vcpu_sched_params_get(libxl_ctx *ctx, uint32_t domid, libxl_vcpu_sched_params *params)
+func (l *Lib) VcpuSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnVcpuSchedParamsGet)
+	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsGet], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnVcpuSchedParamsGet)
+	}
+	return int32(r)
+}
+
+// VcpuSchedParamsGetAll calls
+//
+//	int libxl_vcpu_sched_params_get_all(libxl_ctx *ctx, uint32_t domid, libxl_vcpu_sched_params *params)
+func (l *Lib) VcpuSchedParamsGetAll(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnVcpuSchedParamsGetAll)
+	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsGetAll], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnVcpuSchedParamsGetAll)
+	}
+	return int32(r)
+}
+
+// VcpuSchedParamsSet calls
+//
+//	int libxl_vcpu_sched_params_set(libxl_ctx *ctx, uint32_t domid, const libxl_vcpu_sched_params *params)
+func (l *Lib) VcpuSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnVcpuSchedParamsSet)
+	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsSet], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnVcpuSchedParamsSet)
+	}
+	return int32(r)
+}
+
+// VcpuSchedParamsSetAll calls
+//
+//	int libxl_vcpu_sched_params_set_all(libxl_ctx *ctx, uint32_t domid, const libxl_vcpu_sched_params *params)
+func (l *Lib) VcpuSchedParamsSetAll(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
+	l.called(FnVcpuSchedParamsSetAll)
+	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsSetAll], uintptr(ctx), uintptr(domid), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnVcpuSchedParamsSetAll)
+	}
+	return int32(r)
+}
+
+// GetScheduler calls
+//
+//	int libxl_get_scheduler(libxl_ctx *ctx)
+func (l *Lib) GetScheduler(ctx Ctx) int32 {
+	l.called(FnGetScheduler)
+	r, _, _ := purego.SyscallN(l.fn[FnGetScheduler], uintptr(ctx))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetScheduler)
+	}
+	return int32(r)
+}
+
+// SchedCreditParamsGet calls
+//
+//	int libxl_sched_credit_params_get(libxl_ctx *ctx, uint32_t poolid, libxl_sched_credit_params *scinfo)
+func (l *Lib) SchedCreditParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
+	l.called(FnSchedCreditParamsGet)
+	r, _, _ := purego.SyscallN(l.fn[FnSchedCreditParamsGet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSchedCreditParamsGet)
+	}
+	return int32(r)
+}
+
+// SchedCreditParamsSet calls
+//
+//	int libxl_sched_credit_params_set(libxl_ctx *ctx, uint32_t poolid, libxl_sched_credit_params *scinfo)
+func (l *Lib) SchedCreditParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
+	l.called(FnSchedCreditParamsSet)
+	r, _, _ := purego.SyscallN(l.fn[FnSchedCreditParamsSet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSchedCreditParamsSet)
+	}
+	return int32(r)
+}
+
+// SchedCredit2ParamsGet calls
+//
+//	int libxl_sched_credit2_params_get(libxl_ctx *ctx, uint32_t poolid, libxl_sched_credit2_params *scinfo)
+func (l *Lib) SchedCredit2ParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
+	l.called(FnSchedCredit2ParamsGet)
+	r, _, _ := purego.SyscallN(l.fn[FnSchedCredit2ParamsGet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSchedCredit2ParamsGet)
+	}
+	return int32(r)
+}
+
+// SchedCredit2ParamsSet calls
+//
+//	int libxl_sched_credit2_params_set(libxl_ctx *ctx, uint32_t poolid, libxl_sched_credit2_params *scinfo)
+func (l *Lib) SchedCredit2ParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
+	l.called(FnSchedCredit2ParamsSet)
+	r, _, _ := purego.SyscallN(l.fn[FnSchedCredit2ParamsSet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSchedCredit2ParamsSet)
+	}
+	return int32(r)
+}
+
+// SendDebugKeys calls
+//
+//	int libxl_send_debug_keys(libxl_ctx *ctx, char *keys)
+func (l *Lib) SendDebugKeys(ctx Ctx, keys unsafe.Pointer) int32 {
+	l.called(FnSendDebugKeys)
+	r, _, _ := purego.SyscallN(l.fn[FnSendDebugKeys], uintptr(ctx), uintptr(keys))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSendDebugKeys)
+	}
+	return int32(r)
+}
+
+// SetParameters calls
+//
+//	int libxl_set_parameters(libxl_ctx *ctx, char *params)
+func (l *Lib) SetParameters(ctx Ctx, params unsafe.Pointer) int32 {
+	l.called(FnSetParameters)
+	r, _, _ := purego.SyscallN(l.fn[FnSetParameters], uintptr(ctx), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetParameters)
+	}
+	return int32(r)
+}
+
+// GetFreecpus calls
+//
+//	int libxl_get_freecpus(libxl_ctx *ctx, libxl_bitmap *cpumap)
+func (l *Lib) GetFreecpus(ctx Ctx, cpumap unsafe.Pointer) int32 {
+	l.called(FnGetFreecpus)
+	r, _, _ := purego.SyscallN(l.fn[FnGetFreecpus], uintptr(ctx), uintptr(cpumap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetFreecpus)
+	}
+	return int32(r)
+}
+
+// CpupoolCreate calls
+//
+//	int libxl_cpupool_create(libxl_ctx *ctx, const char *name, libxl_scheduler sched, libxl_bitmap cpumap, libxl_uuid *uuid, uint32_t *poolid)
+func (l *Lib) CpupoolCreate(ctx Ctx, name unsafe.Pointer, sched int32, cpumap [2]uintptr, uuid unsafe.Pointer, poolid *uint32) int32 {
+	l.called(FnCpupoolCreate)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCreate], uintptr(ctx), uintptr(name), uintptr(sched), cpumap[0], cpumap[1], uintptr(uuid), uintptr(unsafe.Pointer(poolid)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCreate)
+	}
+	return int32(r)
+}
+
+// CpupoolDestroy calls
+//
+//	int libxl_cpupool_destroy(libxl_ctx *ctx, uint32_t poolid)
+func (l *Lib) CpupoolDestroy(ctx Ctx, poolid uint32) int32 {
+	l.called(FnCpupoolDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolDestroy], uintptr(ctx), uintptr(poolid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolDestroy)
+	}
+	return int32(r)
+}
+
+// CpupoolRename calls
+//
+//	int libxl_cpupool_rename(libxl_ctx *ctx, const char *name, uint32_t poolid)
+func (l *Lib) CpupoolRename(ctx Ctx, name unsafe.Pointer, poolid uint32) int32 {
+	l.called(FnCpupoolRename)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolRename], uintptr(ctx), uintptr(name), uintptr(poolid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolRename)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuadd calls
+//
+//	int libxl_cpupool_cpuadd(libxl_ctx *ctx, uint32_t poolid, int cpu)
+func (l *Lib) CpupoolCpuadd(ctx Ctx, poolid uint32, cpu int32) int32 {
+	l.called(FnCpupoolCpuadd)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuadd], uintptr(ctx), uintptr(poolid), uintptr(cpu))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuadd)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuaddNode calls
+//
+//	int libxl_cpupool_cpuadd_node(libxl_ctx *ctx, uint32_t poolid, int node, int *cpus)
+func (l *Lib) CpupoolCpuaddNode(ctx Ctx, poolid uint32, node int32, cpus *int32) int32 {
+	l.called(FnCpupoolCpuaddNode)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuaddNode], uintptr(ctx), uintptr(poolid), uintptr(node), uintptr(unsafe.Pointer(cpus)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuaddNode)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuaddCpumap calls
+//
+//	int libxl_cpupool_cpuadd_cpumap(libxl_ctx *ctx, uint32_t poolid, const libxl_bitmap *cpumap)
+func (l *Lib) CpupoolCpuaddCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Pointer) int32 {
+	l.called(FnCpupoolCpuaddCpumap)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuaddCpumap], uintptr(ctx), uintptr(poolid), uintptr(cpumap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuaddCpumap)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuremove calls
+//
+//	int libxl_cpupool_cpuremove(libxl_ctx *ctx, uint32_t poolid, int cpu)
+func (l *Lib) CpupoolCpuremove(ctx Ctx, poolid uint32, cpu int32) int32 {
+	l.called(FnCpupoolCpuremove)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremove], uintptr(ctx), uintptr(poolid), uintptr(cpu))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuremove)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuremoveNode calls
+//
+//	int libxl_cpupool_cpuremove_node(libxl_ctx *ctx, uint32_t poolid, int node, int *cpus)
+func (l *Lib) CpupoolCpuremoveNode(ctx Ctx, poolid uint32, node int32, cpus *int32) int32 {
+	l.called(FnCpupoolCpuremoveNode)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremoveNode], uintptr(ctx), uintptr(poolid), uintptr(node), uintptr(unsafe.Pointer(cpus)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuremoveNode)
+	}
+	return int32(r)
+}
+
+// CpupoolCpuremoveCpumap calls
+//
+//	int libxl_cpupool_cpuremove_cpumap(libxl_ctx *ctx, uint32_t poolid, const libxl_bitmap *cpumap)
+func (l *Lib) CpupoolCpuremoveCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Pointer) int32 {
+	l.called(FnCpupoolCpuremoveCpumap)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremoveCpumap], uintptr(ctx), uintptr(poolid), uintptr(cpumap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolCpuremoveCpumap)
+	}
+	return int32(r)
+}
+
+// CpupoolMovedomain calls
+//
+//	int libxl_cpupool_movedomain(libxl_ctx *ctx, uint32_t poolid, uint32_t domid)
+func (l *Lib) CpupoolMovedomain(ctx Ctx, poolid uint32, domid uint32) int32 {
+	l.called(FnCpupoolMovedomain)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolMovedomain], uintptr(ctx), uintptr(poolid), uintptr(domid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolMovedomain)
+	}
+	return int32(r)
+}
+
+// CpupoolInfo calls
+//
+//	int libxl_cpupool_info(libxl_ctx *ctx, libxl_cpupoolinfo *info, uint32_t poolid)
+func (l *Lib) CpupoolInfo(ctx Ctx, info unsafe.Pointer, poolid uint32) int32 {
+	l.called(FnCpupoolInfo)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolInfo], uintptr(ctx), uintptr(info), uintptr(poolid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolInfo)
+	}
+	return int32(r)
+}
+
+// DeviceUsbctrlAdd calls
+//
+//	int libxl_device_usbctrl_add(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *usbctrl, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceUsbctrlAdd(ctx Ctx, domid uint32, usbctrl unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceUsbctrlAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlAdd], uintptr(ctx), uintptr(domid), uintptr(usbctrl), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceUsbctrlRemove calls
+//
+//	int libxl_device_usbctrl_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *usbctrl, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceUsbctrlRemove(ctx Ctx, domid uint32, usbctrl unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceUsbctrlRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlRemove], uintptr(ctx), uintptr(domid), uintptr(usbctrl), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceUsbctrlDestroy calls
+//
+//	int libxl_device_usbctrl_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *usbctrl, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceUsbctrlDestroy(ctx Ctx, domid uint32, usbctrl unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceUsbctrlDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlDestroy], uintptr(ctx), uintptr(domid), uintptr(usbctrl), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceUsbctrlList calls
+//
+//	libxl_device_usbctrl *libxl_device_usbctrl_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceUsbctrlList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceUsbctrlList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceUsbctrlList)
+	}
+	return ptr(r)
+}
+
+// DeviceUsbctrlListFree calls
+//
+//	void libxl_device_usbctrl_list_free(libxl_device_usbctrl *list, int num)
+func (l *Lib) DeviceUsbctrlListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceUsbctrlListFree)
+	purego.SyscallN(l.fn[FnDeviceUsbctrlListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceUsbctrlListFree)
+}
+
+// DeviceUsbctrlGetinfo calls
+//
+//	int libxl_device_usbctrl_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_usbctrl *usbctrl, libxl_usbctrlinfo *usbctrlinfo)
+func (l *Lib) DeviceUsbctrlGetinfo(ctx Ctx, domid uint32, usbctrl unsafe.Pointer, usbctrlinfo unsafe.Pointer) int32 {
+	l.called(FnDeviceUsbctrlGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlGetinfo], uintptr(ctx), uintptr(domid), uintptr(usbctrl), uintptr(usbctrlinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceUsbctrlGetinfo)
+	}
+	return int32(r)
+}
+
+// DeviceUsbdevAdd calls
+//
+//	int libxl_device_usbdev_add(libxl_ctx *ctx, uint32_t domid, libxl_device_usbdev *usbdev, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceUsbdevAdd(ctx Ctx, domid uint32, usbdev unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceUsbdevAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbdevAdd], uintptr(ctx), uintptr(domid), uintptr(usbdev), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceUsbdevRemove calls
+//
+//	int libxl_device_usbdev_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_usbdev *usbdev, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceUsbdevRemove(ctx Ctx, domid uint32, usbdev unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceUsbdevRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbdevRemove], uintptr(ctx), uintptr(domid), uintptr(usbdev), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceUsbdevList calls
+//
+//	libxl_device_usbdev *libxl_device_usbdev_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceUsbdevList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceUsbdevList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbdevList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceUsbdevList)
+	}
+	return ptr(r)
+}
+
+// DeviceUsbdevListFree calls
+//
+//	void libxl_device_usbdev_list_free(libxl_device_usbdev *list, int nr)
+func (l *Lib) DeviceUsbdevListFree(list unsafe.Pointer, nr int32) {
+	l.called(FnDeviceUsbdevListFree)
+	purego.SyscallN(l.fn[FnDeviceUsbdevListFree], uintptr(list), uintptr(nr))
+	l.Succeeded(FnDeviceUsbdevListFree)
+}
+
+// DevicePciAdd calls
+//
+//	int libxl_device_pci_add(libxl_ctx *ctx, uint32_t domid, libxl_device_pci *pci, const libxl_asyncop_how *ao_how)
+func (l *Lib) DevicePciAdd(ctx Ctx, domid uint32, pci unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevicePciAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAdd], uintptr(ctx), uintptr(domid), uintptr(pci), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DevicePciRemove calls
+//
+//	int libxl_device_pci_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_pci *pci, const libxl_asyncop_how *ao_how)
+func (l *Lib) DevicePciRemove(ctx Ctx, domid uint32, pci unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevicePciRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciRemove], uintptr(ctx), uintptr(domid), uintptr(pci), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DevicePciDestroy calls
+//
+//	int libxl_device_pci_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_pci *pci, const libxl_asyncop_how *ao_how)
+func (l *Lib) DevicePciDestroy(ctx Ctx, domid uint32, pci unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevicePciDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciDestroy], uintptr(ctx), uintptr(domid), uintptr(pci), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DevicePciList calls
+//
+//	libxl_device_pci *libxl_device_pci_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DevicePciList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDevicePciList)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDevicePciList)
+	}
+	return ptr(r)
+}
+
+// DevicePciAssignableAdd calls
+//
+//	int libxl_device_pci_assignable_add(libxl_ctx *ctx, libxl_device_pci *pci, int rebind)
+//
+// It may block: it has the kernel unbind and bind the device's driver.
+func (l *Lib) DevicePciAssignableAdd(ctx Ctx, pci unsafe.Pointer, rebind bool) int32 {
+	l.called(FnDevicePciAssignableAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAssignableAdd], uintptr(ctx), uintptr(pci), boolWord(rebind))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevicePciAssignableAdd)
+	}
+	return int32(r)
+}
+
+// DevicePciAssignableRemove calls
+//
+//	int libxl_device_pci_assignable_remove(libxl_ctx *ctx, libxl_device_pci *pci, int rebind)
+//
+// It may block: it has the kernel unbind and bind the device's driver.
+func (l *Lib) DevicePciAssignableRemove(ctx Ctx, pci unsafe.Pointer, rebind bool) int32 {
+	l.called(FnDevicePciAssignableRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAssignableRemove], uintptr(ctx), uintptr(pci), boolWord(rebind))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevicePciAssignableRemove)
+	}
+	return int32(r)
+}
+
+// DevicePciAssignableList calls
+//
+//	libxl_device_pci *libxl_device_pci_assignable_list(libxl_ctx *ctx, int *num)
+func (l *Lib) DevicePciAssignableList(ctx Ctx, num *int32) unsafe.Pointer {
+	l.called(FnDevicePciAssignableList)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAssignableList], uintptr(ctx), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDevicePciAssignableList)
+	}
+	return ptr(r)
+}
+
+// DeviceVfbAdd calls
+//
+//	int libxl_device_vfb_add(libxl_ctx *ctx, uint32_t domid, libxl_device_vfb *vfb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVfbAdd(ctx Ctx, domid uint32, vfb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVfbAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVfbAdd], uintptr(ctx), uintptr(domid), uintptr(vfb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVfbRemove calls
+//
+//	int libxl_device_vfb_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_vfb *vfb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVfbRemove(ctx Ctx, domid uint32, vfb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVfbRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVfbRemove], uintptr(ctx), uintptr(domid), uintptr(vfb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVfbDestroy calls
+//
+//	int libxl_device_vfb_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_vfb *vfb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVfbDestroy(ctx Ctx, domid uint32, vfb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVfbDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVfbDestroy], uintptr(ctx), uintptr(domid), uintptr(vfb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceChannelList calls
+//
+//	libxl_device_channel *libxl_device_channel_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceChannelList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceChannelList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceChannelList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceChannelList)
+	}
+	return ptr(r)
+}
+
+// DeviceChannelGetinfo calls
+//
+//	int libxl_device_channel_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_channel *channel, libxl_channelinfo *channelinfo)
+func (l *Lib) DeviceChannelGetinfo(ctx Ctx, domid uint32, channel unsafe.Pointer, channelinfo unsafe.Pointer) int32 {
+	l.called(FnDeviceChannelGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceChannelGetinfo], uintptr(ctx), uintptr(domid), uintptr(channel), uintptr(channelinfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceChannelGetinfo)
+	}
+	return int32(r)
+}
+
+// ConsoleAddXenstore calls
+//
+//	int libxl_console_add_xenstore(libxl_ctx *ctx, uint32_t domid, uint32_t backend, unsigned int evtch, unsigned long gfn, const libxl_asyncop_how *ao_how)
+//
+// It needs Xen 4.18.
+func (l *Lib) ConsoleAddXenstore(ctx Ctx, domid uint32, backend uint32, evtch uint32, gfn uint, aoHow *AsyncopHow) int32 {
+	l.called(FnConsoleAddXenstore)
+	r, _, _ := purego.SyscallN(l.fn[FnConsoleAddXenstore], uintptr(ctx), uintptr(domid), uintptr(backend), uintptr(evtch), uintptr(gfn), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// UserdataStore calls
+//
+//	int libxl_userdata_store(libxl_ctx *ctx, uint32_t domid, const char *userdata_userid, const uint8_t *data, int datalen)
+//
+// It may block: it waits for the lock on the domain's data.
+func (l *Lib) UserdataStore(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer, data unsafe.Pointer, datalen int32) int32 {
+	l.called(FnUserdataStore)
+	r, _, _ := purego.SyscallN(l.fn[FnUserdataStore], uintptr(ctx), uintptr(domid), uintptr(userdataUserid), uintptr(data), uintptr(datalen))
+	if int32(r) >= 0 {
+		l.Succeeded(FnUserdataStore)
+	}
+	return int32(r)
+}
+
+// UserdataRetrieve calls
+//
+//	int libxl_userdata_retrieve(libxl_ctx *ctx, uint32_t domid, const char *userdata_userid, uint8_t **data_r, int *datalen_r)
+//
+// It may block: it waits for the lock on the domain's data.
+func (l *Lib) UserdataRetrieve(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer, dataR *unsafe.Pointer, datalenR *int32) int32 {
+	l.called(FnUserdataRetrieve)
+	r, _, _ := purego.SyscallN(l.fn[FnUserdataRetrieve], uintptr(ctx), uintptr(domid), uintptr(userdataUserid), uintptr(unsafe.Pointer(dataR)), uintptr(unsafe.Pointer(datalenR)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnUserdataRetrieve)
+	}
+	return int32(r)
+}
+
+// UserdataUnlink calls
+//
+//	int libxl_userdata_unlink(libxl_ctx *ctx, uint32_t domid, const char *userdata_userid)
+//
+// It may block: it waits for the lock on the domain's data.
+func (l *Lib) UserdataUnlink(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer) int32 {
+	l.called(FnUserdataUnlink)
+	r, _, _ := purego.SyscallN(l.fn[FnUserdataUnlink], uintptr(ctx), uintptr(domid), uintptr(userdataUserid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnUserdataUnlink)
+	}
+	return int32(r)
+}
+
+// RetrieveDomainConfiguration calls
+//
+//	int libxl_retrieve_domain_configuration(libxl_ctx *ctx, uint32_t domid, libxl_domain_config *d_config, const libxl_asyncop_how *ao_how)
+func (l *Lib) RetrieveDomainConfiguration(ctx Ctx, domid uint32, dConfig unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnRetrieveDomainConfiguration)
+	r, _, _ := purego.SyscallN(l.fn[FnRetrieveDomainConfiguration], uintptr(ctx), uintptr(domid), uintptr(dConfig), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// QemuMonitorCommand calls
+//
+//	int libxl_qemu_monitor_command(libxl_ctx *ctx, uint32_t domid, const char *command_line, char **output, const libxl_asyncop_how *ao_how)
+func (l *Lib) QemuMonitorCommand(ctx Ctx, domid uint32, commandLine unsafe.Pointer, output *unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnQemuMonitorCommand)
+	r, _, _ := purego.SyscallN(l.fn[FnQemuMonitorCommand], uintptr(ctx), uintptr(domid), uintptr(commandLine), uintptr(unsafe.Pointer(output)), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVkbAdd calls
+//
+//	int libxl_device_vkb_add(libxl_ctx *ctx, uint32_t domid, libxl_device_vkb *vkb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVkbAdd(ctx Ctx, domid uint32, vkb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVkbAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbAdd], uintptr(ctx), uintptr(domid), uintptr(vkb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVkbRemove calls
+//
+//	int libxl_device_vkb_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_vkb *vkb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVkbRemove(ctx Ctx, domid uint32, vkb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVkbRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbRemove], uintptr(ctx), uintptr(domid), uintptr(vkb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVkbDestroy calls
+//
+//	int libxl_device_vkb_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_vkb *vkb, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVkbDestroy(ctx Ctx, domid uint32, vkb unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVkbDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbDestroy], uintptr(ctx), uintptr(domid), uintptr(vkb), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVkbList calls
+//
+//	libxl_device_vkb *libxl_device_vkb_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceVkbList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceVkbList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceVkbList)
+	}
+	return ptr(r)
+}
+
+// DeviceVkbListFree calls
+//
+//	void libxl_device_vkb_list_free(libxl_device_vkb *list, int num)
+func (l *Lib) DeviceVkbListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceVkbListFree)
+	purego.SyscallN(l.fn[FnDeviceVkbListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceVkbListFree)
+}
+
+// DeviceVkbGetinfo calls
+//
+//	int libxl_device_vkb_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_vkb *vkb, libxl_vkbinfo *info)
+func (l *Lib) DeviceVkbGetinfo(ctx Ctx, domid uint32, vkb unsafe.Pointer, info unsafe.Pointer) int32 {
+	l.called(FnDeviceVkbGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbGetinfo], uintptr(ctx), uintptr(domid), uintptr(vkb), uintptr(info))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceVkbGetinfo)
+	}
+	return int32(r)
+}
+
+// DeviceVtpmAdd calls
+//
+//	int libxl_device_vtpm_add(libxl_ctx *ctx, uint32_t domid, libxl_device_vtpm *vtpm, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVtpmAdd(ctx Ctx, domid uint32, vtpm unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVtpmAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmAdd], uintptr(ctx), uintptr(domid), uintptr(vtpm), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVtpmRemove calls
+//
+//	int libxl_device_vtpm_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_vtpm *vtpm, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVtpmRemove(ctx Ctx, domid uint32, vtpm unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVtpmRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmRemove], uintptr(ctx), uintptr(domid), uintptr(vtpm), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVtpmDestroy calls
+//
+//	int libxl_device_vtpm_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_vtpm *vtpm, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVtpmDestroy(ctx Ctx, domid uint32, vtpm unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVtpmDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmDestroy], uintptr(ctx), uintptr(domid), uintptr(vtpm), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVtpmList calls
+//
+//	libxl_device_vtpm *libxl_device_vtpm_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceVtpmList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceVtpmList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceVtpmList)
+	}
+	return ptr(r)
+}
+
+// DeviceVtpmListFree calls
+//
+//	void libxl_device_vtpm_list_free(libxl_device_vtpm *list, int num)
+func (l *Lib) DeviceVtpmListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceVtpmListFree)
+	purego.SyscallN(l.fn[FnDeviceVtpmListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceVtpmListFree)
+}
+
+// DeviceVtpmGetinfo calls
+//
+//	int libxl_device_vtpm_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_vtpm *vtpm, libxl_vtpminfo *vtpminfo)
+func (l *Lib) DeviceVtpmGetinfo(ctx Ctx, domid uint32, vtpm unsafe.Pointer, vtpminfo unsafe.Pointer) int32 {
+	l.called(FnDeviceVtpmGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmGetinfo], uintptr(ctx), uintptr(domid), uintptr(vtpm), uintptr(vtpminfo))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceVtpmGetinfo)
+	}
+	return int32(r)
+}
+
+// PsrCmtAttach calls
+//
+//	int libxl_psr_cmt_attach(libxl_ctx *ctx, uint32_t domid)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtAttach(ctx Ctx, domid uint32) int32 {
+	l.called(FnPsrCmtAttach)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtAttach], uintptr(ctx), uintptr(domid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtAttach)
+	}
+	return int32(r)
+}
+
+// PsrCmtDetach calls
+//
+//	int libxl_psr_cmt_detach(libxl_ctx *ctx, uint32_t domid)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtDetach(ctx Ctx, domid uint32) int32 {
+	l.called(FnPsrCmtDetach)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtDetach], uintptr(ctx), uintptr(domid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtDetach)
+	}
+	return int32(r)
+}
+
+// PsrCmtDomainAttached calls
+//
+//	int libxl_psr_cmt_domain_attached(libxl_ctx *ctx, uint32_t domid)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtDomainAttached(ctx Ctx, domid uint32) bool {
+	l.called(FnPsrCmtDomainAttached)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtDomainAttached], uintptr(ctx), uintptr(domid))
+	l.Succeeded(FnPsrCmtDomainAttached)
+	return int32(r) != 0
+}
+
+// PsrCmtEnabled calls
+//
+//	int libxl_psr_cmt_enabled(libxl_ctx *ctx)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtEnabled(ctx Ctx) bool {
+	l.called(FnPsrCmtEnabled)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtEnabled], uintptr(ctx))
+	l.Succeeded(FnPsrCmtEnabled)
+	return int32(r) != 0
+}
+
+// PsrCmtGetTotalRmid calls
+//
+//	int libxl_psr_cmt_get_total_rmid(libxl_ctx *ctx, uint32_t *total_rmid)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtGetTotalRmid(ctx Ctx, totalRmid *uint32) int32 {
+	l.called(FnPsrCmtGetTotalRmid)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetTotalRmid], uintptr(ctx), uintptr(unsafe.Pointer(totalRmid)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtGetTotalRmid)
+	}
+	return int32(r)
+}
+
+// PsrCmtGetL3CacheSize calls
+//
+//	int libxl_psr_cmt_get_l3_cache_size(libxl_ctx *ctx, uint32_t socketid, uint32_t *l3_cache_size)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtGetL3CacheSize(ctx Ctx, socketid uint32, l3CacheSize *uint32) int32 {
+	l.called(FnPsrCmtGetL3CacheSize)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetL3CacheSize], uintptr(ctx), uintptr(socketid), uintptr(unsafe.Pointer(l3CacheSize)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtGetL3CacheSize)
+	}
+	return int32(r)
+}
+
+// PsrCmtGetCacheOccupancy calls
+//
+//	int libxl_psr_cmt_get_cache_occupancy(libxl_ctx *ctx, uint32_t domid, uint32_t socketid, uint32_t *l3_cache_occupancy)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtGetCacheOccupancy(ctx Ctx, domid uint32, socketid uint32, l3CacheOccupancy *uint32) int32 {
+	l.called(FnPsrCmtGetCacheOccupancy)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetCacheOccupancy], uintptr(ctx), uintptr(domid), uintptr(socketid), uintptr(unsafe.Pointer(l3CacheOccupancy)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtGetCacheOccupancy)
+	}
+	return int32(r)
+}
+
+// PsrCmtTypeSupported calls
+//
+//	int libxl_psr_cmt_type_supported(libxl_ctx *ctx, libxl_psr_cmt_type type)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtTypeSupported(ctx Ctx, type_ int32) bool {
+	l.called(FnPsrCmtTypeSupported)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtTypeSupported], uintptr(ctx), uintptr(type_))
+	l.Succeeded(FnPsrCmtTypeSupported)
+	return int32(r) != 0
+}
+
+// PsrCmtGetSample calls
+//
+//	int libxl_psr_cmt_get_sample(libxl_ctx *ctx, uint32_t domid, libxl_psr_cmt_type type, uint64_t scope, uint64_t *sample_r, uint64_t *tsc_r)
+//
+// Only x86 has it.
+func (l *Lib) PsrCmtGetSample(ctx Ctx, domid uint32, type_ int32, scope uint64, sampleR *uint64, tscR *uint64) int32 {
+	l.called(FnPsrCmtGetSample)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetSample], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(scope), uintptr(unsafe.Pointer(sampleR)), uintptr(unsafe.Pointer(tscR)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCmtGetSample)
+	}
+	return int32(r)
+}
+
+// PsrCatSetCbm calls
+//
+//	int libxl_psr_cat_set_cbm(libxl_ctx *ctx, uint32_t domid, libxl_psr_cbm_type type, libxl_bitmap *target_map, uint64_t cbm)
+//
+// Only x86 has it.
+func (l *Lib) PsrCatSetCbm(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.Pointer, cbm uint64) int32 {
+	l.called(FnPsrCatSetCbm)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCatSetCbm], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(targetMap), uintptr(cbm))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCatSetCbm)
+	}
+	return int32(r)
+}
+
+// PsrCatGetCbm calls
+//
+//	int libxl_psr_cat_get_cbm(libxl_ctx *ctx, uint32_t domid, libxl_psr_cbm_type type, uint32_t target, uint64_t *cbm_r)
+//
+// Only x86 has it.
+func (l *Lib) PsrCatGetCbm(ctx Ctx, domid uint32, type_ int32, target uint32, cbmR *uint64) int32 {
+	l.called(FnPsrCatGetCbm)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetCbm], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(target), uintptr(unsafe.Pointer(cbmR)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCatGetCbm)
+	}
+	return int32(r)
+}
+
+// PsrCatGetInfo calls
+//
+//	int libxl_psr_cat_get_info(libxl_ctx *ctx, libxl_psr_cat_info **info, unsigned int *nr, unsigned int lvl)
+//
+// Only x86 has it.
+func (l *Lib) PsrCatGetInfo(ctx Ctx, info *unsafe.Pointer, nr *uint32, lvl uint32) int32 {
+	l.called(FnPsrCatGetInfo)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetInfo], uintptr(ctx), uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(nr)), uintptr(lvl))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCatGetInfo)
+	}
+	return int32(r)
+}
+
+// PsrCatGetL3Info calls
+//
+//	int libxl_psr_cat_get_l3_info(libxl_ctx *ctx, libxl_psr_cat_info **info, int *nr)
+//
+// Only x86 has it.
+func (l *Lib) PsrCatGetL3Info(ctx Ctx, info *unsafe.Pointer, nr *int32) int32 {
+	l.called(FnPsrCatGetL3Info)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetL3Info], uintptr(ctx), uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(nr)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrCatGetL3Info)
+	}
+	return int32(r)
+}
+
+// PsrCatInfoListFree calls
+//
+//	void libxl_psr_cat_info_list_free(libxl_psr_cat_info *list, int nr)
+//
+// Only x86 has it.
+func (l *Lib) PsrCatInfoListFree(list unsafe.Pointer, nr int32) {
+	l.called(FnPsrCatInfoListFree)
+	purego.SyscallN(l.fn[FnPsrCatInfoListFree], uintptr(list), uintptr(nr))
+	l.Succeeded(FnPsrCatInfoListFree)
+}
+
+// PsrSetVal calls
+//
+//	int libxl_psr_set_val(libxl_ctx *ctx, uint32_t domid, libxl_psr_type type, libxl_bitmap *target_map, uint64_t val)
+//
+// Only x86 has it.
+func (l *Lib) PsrSetVal(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.Pointer, val uint64) int32 {
+	l.called(FnPsrSetVal)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrSetVal], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(targetMap), uintptr(val))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrSetVal)
+	}
+	return int32(r)
+}
+
+// PsrGetVal calls
+//
+//	int libxl_psr_get_val(libxl_ctx *ctx, uint32_t domid, libxl_psr_type type, unsigned int target, uint64_t *val)
+//
+// Only x86 has it.
+func (l *Lib) PsrGetVal(ctx Ctx, domid uint32, type_ int32, target uint32, val *uint64) int32 {
+	l.called(FnPsrGetVal)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrGetVal], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(target), uintptr(unsafe.Pointer(val)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrGetVal)
+	}
+	return int32(r)
+}
+
+// PsrGetHwInfo calls
+//
+//	int libxl_psr_get_hw_info(libxl_ctx *ctx, libxl_psr_feat_type type, unsigned int lvl, unsigned int *nr, libxl_psr_hw_info **info)
+//
+// Only x86 has it.
+func (l *Lib) PsrGetHwInfo(ctx Ctx, type_ int32, lvl uint32, nr *uint32, info *unsafe.Pointer) int32 {
+	l.called(FnPsrGetHwInfo)
+	r, _, _ := purego.SyscallN(l.fn[FnPsrGetHwInfo], uintptr(ctx), uintptr(type_), uintptr(lvl), uintptr(unsafe.Pointer(nr)), uintptr(unsafe.Pointer(info)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnPsrGetHwInfo)
+	}
+	return int32(r)
+}
+
+// PsrHwInfoListFree calls
+//
+//	void libxl_psr_hw_info_list_free(libxl_psr_hw_info *list, unsigned int nr)
+//
+// Only x86 has it.
+func (l *Lib) PsrHwInfoListFree(list unsafe.Pointer, nr uint32) {
+	l.called(FnPsrHwInfoListFree)
+	purego.SyscallN(l.fn[FnPsrHwInfoListFree], uintptr(list), uintptr(nr))
+	l.Succeeded(FnPsrHwInfoListFree)
+}
+
+// FlaskContextToSid calls
+//
+//	int libxl_flask_context_to_sid(libxl_ctx *ctx, char *buf, size_t len, uint32_t *ssidref)
+func (l *Lib) FlaskContextToSid(ctx Ctx, buf unsafe.Pointer, len uint, ssidref *uint32) (int32, syscall.Errno) {
+	l.called(FnFlaskContextToSid)
+	r, errno := l.withErrno(l.fn[FnFlaskContextToSid], uintptr(ctx), uintptr(buf), uintptr(len), uintptr(unsafe.Pointer(ssidref)))
+	if errno == 0 {
+		l.Succeeded(FnFlaskContextToSid)
+	}
+	return int32(r), errno
+}
+
+// FlaskSidToContext calls
+//
+//	int libxl_flask_sid_to_context(libxl_ctx *ctx, uint32_t ssidref, char **buf, size_t *len)
+func (l *Lib) FlaskSidToContext(ctx Ctx, ssidref uint32, buf *unsafe.Pointer, len *uint) (int32, syscall.Errno) {
+	l.called(FnFlaskSidToContext)
+	r, errno := l.withErrno(l.fn[FnFlaskSidToContext], uintptr(ctx), uintptr(ssidref), uintptr(unsafe.Pointer(buf)), uintptr(unsafe.Pointer(len)))
+	if errno == 0 {
+		l.Succeeded(FnFlaskSidToContext)
+	}
+	return int32(r), errno
+}
+
+// FlaskGetenforce calls
+//
+//	int libxl_flask_getenforce(libxl_ctx *ctx)
+func (l *Lib) FlaskGetenforce(ctx Ctx) (int32, syscall.Errno) {
+	l.called(FnFlaskGetenforce)
+	r, errno := l.withErrno(l.fn[FnFlaskGetenforce], uintptr(ctx))
+	if errno == 0 {
+		l.Succeeded(FnFlaskGetenforce)
+	}
+	return int32(r), errno
+}
+
+// FlaskSetenforce calls
+//
+//	int libxl_flask_setenforce(libxl_ctx *ctx, int mode)
+func (l *Lib) FlaskSetenforce(ctx Ctx, mode int32) (int32, syscall.Errno) {
+	l.called(FnFlaskSetenforce)
+	r, errno := l.withErrno(l.fn[FnFlaskSetenforce], uintptr(ctx), uintptr(mode))
+	if errno == 0 {
+		l.Succeeded(FnFlaskSetenforce)
+	}
+	return int32(r), errno
+}
+
+// FlaskLoadpolicy calls
+//
+//	int libxl_flask_loadpolicy(libxl_ctx *ctx, void *policy, uint32_t size)
+func (l *Lib) FlaskLoadpolicy(ctx Ctx, policy unsafe.Pointer, size uint32) (int32, syscall.Errno) {
+	l.called(FnFlaskLoadpolicy)
+	r, errno := l.withErrno(l.fn[FnFlaskLoadpolicy], uintptr(ctx), uintptr(policy), uintptr(size))
+	if errno == 0 {
+		l.Succeeded(FnFlaskLoadpolicy)
+	}
+	return int32(r), errno
+}
+
+// ConsoleExec calls
+//
+//	int libxl_console_exec(libxl_ctx *ctx, uint32_t domid, int cons_num, libxl_console_type type, int notify_fd, char *escape_character)
+//
+// Xen before 4.18 ignores escape_character.
+func (l *Lib) ConsoleExec(ctx Ctx, domid uint32, consNum int32, type_ int32, notifyFd int32, escapeCharacter unsafe.Pointer) int32 {
+	l.called(FnConsoleExec)
+	r, _, _ := purego.SyscallN(l.fn[FnConsoleExec], uintptr(ctx), uintptr(domid), uintptr(consNum), uintptr(type_), uintptr(notifyFd), uintptr(escapeCharacter))
+	l.Succeeded(FnConsoleExec)
+	return int32(r)
+}
+
+// PrimaryConsoleExec calls
+//
+//	int libxl_primary_console_exec(libxl_ctx *ctx, uint32_t domid_vm, int notify_fd, char *escape_character)
+//
+// Xen before 4.18 ignores escape_character.
+func (l *Lib) PrimaryConsoleExec(ctx Ctx, domidVm uint32, notifyFd int32, escapeCharacter unsafe.Pointer) int32 {
+	l.called(FnPrimaryConsoleExec)
+	r, _, _ := purego.SyscallN(l.fn[FnPrimaryConsoleExec], uintptr(ctx), uintptr(domidVm), uintptr(notifyFd), uintptr(escapeCharacter))
+	l.Succeeded(FnPrimaryConsoleExec)
+	return int32(r)
+}
+
+// VncviewerExec calls
+//
+//	int libxl_vncviewer_exec(libxl_ctx *ctx, uint32_t domid, int autopass)
+func (l *Lib) VncviewerExec(ctx Ctx, domid uint32, autopass bool) int32 {
+	l.called(FnVncviewerExec)
+	r, _, _ := purego.SyscallN(l.fn[FnVncviewerExec], uintptr(ctx), uintptr(domid), boolWord(autopass))
+	l.Succeeded(FnVncviewerExec)
+	return int32(r)
+}
+
+// MsVmGenidGenerate calls
+//
+//	int libxl_ms_vm_genid_generate(libxl_ctx *ctx, libxl_ms_vm_genid *id)
+func (l *Lib) MsVmGenidGenerate(ctx Ctx, id unsafe.Pointer) int32 {
+	l.called(FnMsVmGenidGenerate)
+	r, _, _ := purego.SyscallN(l.fn[FnMsVmGenidGenerate], uintptr(ctx), uintptr(id))
+	if int32(r) >= 0 {
+		l.Succeeded(FnMsVmGenidGenerate)
+	}
+	return int32(r)
+}
+
+// MsVmGenidIsZero calls
+//
+//	bool libxl_ms_vm_genid_is_zero(const libxl_ms_vm_genid *id)
+func (l *Lib) MsVmGenidIsZero(id unsafe.Pointer) bool {
+	l.called(FnMsVmGenidIsZero)
+	r, _, _ := purego.SyscallN(l.fn[FnMsVmGenidIsZero], uintptr(id))
+	l.Succeeded(FnMsVmGenidIsZero)
+	return r&0xff != 0
+}
+
+// MsVmGenidCopy calls
+//
+//	void libxl_ms_vm_genid_copy(libxl_ctx *ctx, libxl_ms_vm_genid *dst, const libxl_ms_vm_genid *src)
+func (l *Lib) MsVmGenidCopy(ctx Ctx, dst unsafe.Pointer, src unsafe.Pointer) {
+	l.called(FnMsVmGenidCopy)
+	purego.SyscallN(l.fn[FnMsVmGenidCopy], uintptr(ctx), uintptr(dst), uintptr(src))
+	l.Succeeded(FnMsVmGenidCopy)
+}
+
+// DeviceEventsHandler calls
+//
+//	int libxl_device_events_handler(libxl_ctx *ctx, const libxl_asyncop_how *ao_how)
+//
+// It may block: it never ends, and cannot be aborted.
+func (l *Lib) DeviceEventsHandler(ctx Ctx, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceEventsHandler)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceEventsHandler], uintptr(ctx), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainCoreDump calls
+//
+//	int libxl_domain_core_dump(libxl_ctx *ctx, uint32_t domid, const char *filename, const libxl_asyncop_how *ao_how)
+//
+// It may block: the memory is written in the calling thread, with the context
+// locked.
+func (l *Lib) DomainCoreDump(ctx Ctx, domid uint32, filename unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDomainCoreDump)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainCoreDump], uintptr(ctx), uintptr(domid), uintptr(filename), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DomainRemusStart calls
+//
+//	int libxl_domain_remus_start(libxl_ctx *ctx, libxl_domain_remus_info *info, uint32_t domid, int send_fd, int recv_fd, const libxl_asyncop_how *ao_how)
+func (l *Lib) DomainRemusStart(ctx Ctx, info unsafe.Pointer, domid uint32, sendFd int32, recvFd int32, aoHow *AsyncopHow) int32 {
+	l.called(FnDomainRemusStart)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainRemusStart], uintptr(ctx), uintptr(info), uintptr(domid), uintptr(sendFd), uintptr(recvFd), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// XenConsoleReadStart calls
+//
+//	libxl_xen_console_reader *libxl_xen_console_read_start(libxl_ctx *ctx, int clear)
+func (l *Lib) XenConsoleReadStart(ctx Ctx, clear bool) unsafe.Pointer {
+	l.called(FnXenConsoleReadStart)
+	r, _, _ := purego.SyscallN(l.fn[FnXenConsoleReadStart], uintptr(ctx), boolWord(clear))
+	if r != 0 {
+		l.Succeeded(FnXenConsoleReadStart)
+	}
+	return ptr(r)
+}
+
+// XenConsoleReadLine calls
+//
+//	int libxl_xen_console_read_line(libxl_ctx *ctx, libxl_xen_console_reader *cr, char **line_r)
+func (l *Lib) XenConsoleReadLine(ctx Ctx, cr unsafe.Pointer, lineR *unsafe.Pointer) int32 {
+	l.called(FnXenConsoleReadLine)
+	r, _, _ := purego.SyscallN(l.fn[FnXenConsoleReadLine], uintptr(ctx), uintptr(cr), uintptr(unsafe.Pointer(lineR)))
+	if int32(r) == 0 {
+		l.Succeeded(FnXenConsoleReadLine)
+	}
+	return int32(r)
+}
+
+// XenConsoleReadFinish calls
+//
+//	void libxl_xen_console_read_finish(libxl_ctx *ctx, libxl_xen_console_reader *cr)
+func (l *Lib) XenConsoleReadFinish(ctx Ctx, cr unsafe.Pointer) {
+	l.called(FnXenConsoleReadFinish)
+	purego.SyscallN(l.fn[FnXenConsoleReadFinish], uintptr(ctx), uintptr(cr))
+	l.Succeeded(FnXenConsoleReadFinish)
+}
+
+// DeviceVdisplAdd calls
+//
+//	int libxl_device_vdispl_add(libxl_ctx *ctx, uint32_t domid, libxl_device_vdispl *displ, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVdisplAdd(ctx Ctx, domid uint32, displ unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVdisplAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplAdd], uintptr(ctx), uintptr(domid), uintptr(displ), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVdisplRemove calls
+//
+//	int libxl_device_vdispl_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_vdispl *vdispl, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVdisplRemove(ctx Ctx, domid uint32, vdispl unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVdisplRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplRemove], uintptr(ctx), uintptr(domid), uintptr(vdispl), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVdisplDestroy calls
+//
+//	int libxl_device_vdispl_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_vdispl *vdispl, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVdisplDestroy(ctx Ctx, domid uint32, vdispl unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVdisplDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplDestroy], uintptr(ctx), uintptr(domid), uintptr(vdispl), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVdisplList calls
+//
+//	libxl_device_vdispl *libxl_device_vdispl_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceVdisplList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceVdisplList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceVdisplList)
+	}
+	return ptr(r)
+}
+
+// DeviceVdisplListFree calls
+//
+//	void libxl_device_vdispl_list_free(libxl_device_vdispl *list, int num)
+func (l *Lib) DeviceVdisplListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceVdisplListFree)
+	purego.SyscallN(l.fn[FnDeviceVdisplListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceVdisplListFree)
+}
+
+// DeviceVdisplGetinfo calls
+//
+//	int libxl_device_vdispl_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_vdispl *vdispl, libxl_vdisplinfo *info)
+func (l *Lib) DeviceVdisplGetinfo(ctx Ctx, domid uint32, vdispl unsafe.Pointer, info unsafe.Pointer) int32 {
+	l.called(FnDeviceVdisplGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplGetinfo], uintptr(ctx), uintptr(domid), uintptr(vdispl), uintptr(info))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceVdisplGetinfo)
+	}
+	return int32(r)
+}
+
+// DeviceVsndAdd calls
+//
+//	int libxl_device_vsnd_add(libxl_ctx *ctx, uint32_t domid, libxl_device_vsnd *vsnd, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVsndAdd(ctx Ctx, domid uint32, vsnd unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVsndAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndAdd], uintptr(ctx), uintptr(domid), uintptr(vsnd), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVsndRemove calls
+//
+//	int libxl_device_vsnd_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_vsnd *vsnd, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVsndRemove(ctx Ctx, domid uint32, vsnd unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVsndRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndRemove], uintptr(ctx), uintptr(domid), uintptr(vsnd), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVsndDestroy calls
+//
+//	int libxl_device_vsnd_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_vsnd *vsnd, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceVsndDestroy(ctx Ctx, domid uint32, vsnd unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceVsndDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndDestroy], uintptr(ctx), uintptr(domid), uintptr(vsnd), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceVsndList calls
+//
+//	libxl_device_vsnd *libxl_device_vsnd_list(libxl_ctx *ctx, uint32_t domid, int *num)
+func (l *Lib) DeviceVsndList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
+	l.called(FnDeviceVsndList)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndList], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(num)))
+	if r != 0 {
+		l.Succeeded(FnDeviceVsndList)
+	}
+	return ptr(r)
+}
+
+// DeviceVsndListFree calls
+//
+//	void libxl_device_vsnd_list_free(libxl_device_vsnd *list, int num)
+func (l *Lib) DeviceVsndListFree(list unsafe.Pointer, num int32) {
+	l.called(FnDeviceVsndListFree)
+	purego.SyscallN(l.fn[FnDeviceVsndListFree], uintptr(list), uintptr(num))
+	l.Succeeded(FnDeviceVsndListFree)
+}
+
+// DeviceVsndGetinfo calls
+//
+//	int libxl_device_vsnd_getinfo(libxl_ctx *ctx, uint32_t domid, const libxl_device_vsnd *vsnd, libxl_vsndinfo *info)
+func (l *Lib) DeviceVsndGetinfo(ctx Ctx, domid uint32, vsnd unsafe.Pointer, info unsafe.Pointer) int32 {
+	l.called(FnDeviceVsndGetinfo)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndGetinfo], uintptr(ctx), uintptr(domid), uintptr(vsnd), uintptr(info))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDeviceVsndGetinfo)
+	}
+	return int32(r)
+}
+
+// Device9PfsAdd calls
+//
+//	int libxl_device_9pfs_add(libxl_ctx *ctx, uint32_t domid, libxl_device_p9 *p9, const libxl_asyncop_how *ao_how)
+//
+// It needs Xen 4.19.
+func (l *Lib) Device9PfsAdd(ctx Ctx, domid uint32, p9 unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevice9PfsAdd)
+	r, _, _ := purego.SyscallN(l.fn[FnDevice9PfsAdd], uintptr(ctx), uintptr(domid), uintptr(p9), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceP9Remove calls
+//
+//	int libxl_device_p9_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_p9 *p9, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceP9Remove(ctx Ctx, domid uint32, p9 unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceP9Remove)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceP9Remove], uintptr(ctx), uintptr(domid), uintptr(p9), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DeviceP9Destroy calls
+//
+//	int libxl_device_p9_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_p9 *p9, const libxl_asyncop_how *ao_how)
+func (l *Lib) DeviceP9Destroy(ctx Ctx, domid uint32, p9 unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDeviceP9Destroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDeviceP9Destroy], uintptr(ctx), uintptr(domid), uintptr(p9), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DevicePvcallsifRemove calls
+//
+//	int libxl_device_pvcallsif_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_pvcallsif *pvcallsif, const libxl_asyncop_how *ao_how)
+func (l *Lib) DevicePvcallsifRemove(ctx Ctx, domid uint32, pvcallsif unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevicePvcallsifRemove)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePvcallsifRemove], uintptr(ctx), uintptr(domid), uintptr(pvcallsif), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// DevicePvcallsifDestroy calls
+//
+//	int libxl_device_pvcallsif_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_pvcallsif *pvcallsif, const libxl_asyncop_how *ao_how)
+func (l *Lib) DevicePvcallsifDestroy(ctx Ctx, domid uint32, pvcallsif unsafe.Pointer, aoHow *AsyncopHow) int32 {
+	l.called(FnDevicePvcallsifDestroy)
+	r, _, _ := purego.SyscallN(l.fn[FnDevicePvcallsifDestroy], uintptr(ctx), uintptr(domid), uintptr(pvcallsif), uintptr(unsafe.Pointer(aoHow)))
+	return int32(r)
+}
+
+// XsQuotaGlobalGet calls
+//
+//	int libxl_xs_quota_global_get(libxl_ctx *ctx, libxl_xs_quota_list *q_out)
+//
+// It needs Xen 4.22.
+func (l *Lib) XsQuotaGlobalGet(ctx Ctx, qOut unsafe.Pointer) int32 {
+	l.called(FnXsQuotaGlobalGet)
+	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaGlobalGet], uintptr(ctx), uintptr(qOut))
+	if int32(r) >= 0 {
+		l.Succeeded(FnXsQuotaGlobalGet)
+	}
+	return int32(r)
+}
+
+// XsQuotaGlobalSet calls
+//
+//	int libxl_xs_quota_global_set(libxl_ctx *ctx, libxl_xs_quota_list *q)
+//
+// It needs Xen 4.22.
+func (l *Lib) XsQuotaGlobalSet(ctx Ctx, q unsafe.Pointer) int32 {
+	l.called(FnXsQuotaGlobalSet)
+	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaGlobalSet], uintptr(ctx), uintptr(q))
+	if int32(r) >= 0 {
+		l.Succeeded(FnXsQuotaGlobalSet)
+	}
+	return int32(r)
+}
+
+// XsQuotaDomainGet calls
+//
+//	int libxl_xs_quota_domain_get(libxl_ctx *ctx, uint32_t domid, libxl_xs_quota_list *q_out)
+//
+// It needs Xen 4.22.
+func (l *Lib) XsQuotaDomainGet(ctx Ctx, domid uint32, qOut unsafe.Pointer) int32 {
+	l.called(FnXsQuotaDomainGet)
+	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaDomainGet], uintptr(ctx), uintptr(domid), uintptr(qOut))
+	if int32(r) >= 0 {
+		l.Succeeded(FnXsQuotaDomainGet)
+	}
+	return int32(r)
+}
+
+// XsQuotaDomainSet calls
+//
+//	int libxl_xs_quota_domain_set(libxl_ctx *ctx, uint32_t domid, libxl_xs_quota_list *q)
+//
+// It needs Xen 4.22.
+func (l *Lib) XsQuotaDomainSet(ctx Ctx, domid uint32, q unsafe.Pointer) int32 {
+	l.called(FnXsQuotaDomainSet)
+	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaDomainSet], uintptr(ctx), uintptr(domid), uintptr(q))
+	if int32(r) >= 0 {
+		l.Succeeded(FnXsQuotaDomainSet)
+	}
+	return int32(r)
+}
+
+// DtOverlay calls
+//
+//	int libxl_dt_overlay(libxl_ctx *ctx, void *overlay, uint32_t overlay_size, uint8_t overlay_op)
+//
+// It needs Xen 4.18. Only arm has it.
+func (l *Lib) DtOverlay(ctx Ctx, overlay unsafe.Pointer, overlaySize uint32, overlayOp uint8) int32 {
+	l.called(FnDtOverlay)
+	r, _, _ := purego.SyscallN(l.fn[FnDtOverlay], uintptr(ctx), uintptr(overlay), uintptr(overlaySize), uintptr(overlayOp))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDtOverlay)
+	}
+	return int32(r)
+}
+
+// DtOverlayDomain calls
+//
+//	int libxl_dt_overlay_domain(libxl_ctx *ctx, uint32_t domain_id, void *overlay_dt, uint32_t overlay_dt_size, uint8_t overlay_op)
+//
+// It needs Xen 4.19. Only arm has it.
+func (l *Lib) DtOverlayDomain(ctx Ctx, domainId uint32, overlayDt unsafe.Pointer, overlayDtSize uint32, overlayOp uint8) int32 {
+	l.called(FnDtOverlayDomain)
+	r, _, _ := purego.SyscallN(l.fn[FnDtOverlayDomain], uintptr(ctx), uintptr(domainId), uintptr(overlayDt), uintptr(overlayDtSize), uintptr(overlayOp))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDtOverlayDomain)
 	}
 	return int32(r)
 }

@@ -120,7 +120,7 @@ func (e *functionEvaluator) typedef(c *call) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ctypeValue{&CType{C: name, Go: like.Go, Words: like.Words, base: name}}, nil
+	return &ctypeValue{&CType{C: name, Go: like.Go, Words: like.Words, base: like.base}}, nil
 }
 
 // callback is a pointer to a C function of a named type.
