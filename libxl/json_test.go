@@ -106,7 +106,7 @@ func TestValuesInLibxlsForm(t *testing.T) {
 	}
 	hvm := libxl.NewDomainBuildInfoTypeUnionHvm()
 	hvm.MsVmGenid = libxl.MsVmGenid{1, 255}
-	hvm.Apic = libxl.DefboolFalse //nolint:staticcheck // meant
+	hvm.Apic = libxl.DefboolFalse
 	pvh := libxl.NewDomainBuildInfo()
 	pvh.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPvh() // says what Type does not
 	tests := []struct {

@@ -14,7 +14,7 @@ type Mac [6]byte
 // 00:16:3e:00:00:00 to 00:16:3e:7f:ff:ff.
 func NewMac() Mac {
 	m := Mac{0x00, 0x16, 0x3e}
-	rand.Read(m[3:]) //nolint:errcheck // never fails
+	rand.Read(m[3:])
 	m[3] &= 0x7f
 	return m
 }

@@ -14,7 +14,7 @@ type Uuid [16]byte
 // NewUuid returns a random UUID (version 4).
 func NewUuid() Uuid {
 	var u Uuid
-	rand.Read(u[:]) //nolint:errcheck // never fails
+	rand.Read(u[:])
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	return u
@@ -61,7 +61,7 @@ type MsVmGenid [16]byte
 // NewMsVmGenid returns a random generation ID.
 func NewMsVmGenid() MsVmGenid {
 	var id MsVmGenid
-	rand.Read(id[:]) //nolint:errcheck // never fails
+	rand.Read(id[:])
 	return id
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +102,24 @@ func TestImportWritesTheSchemaOfTheModule(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("taken in one after the other they give another schema:\n%s", got)
+	}
+}
+
+// Else a fault in a generated file would be in the way of writing it anew.
+func TestBootstrapNeedsNoGeneratedFile(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "-tags", "bootstrap", ".")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "github.com/go-xenlight/xenlight/"
+	var ours []string
+	for name := range strings.FieldsSeq(string(out)) {
+		if rest, ok := strings.CutPrefix(name, module); ok {
+			ours = append(ours, rest)
+		}
+	}
+	if want := []string{"internal/idl", "cmd/xlidl"}; !slices.Equal(ours, want) {
+		t.Errorf("xlidl is built from %q, want %q", ours, want)
 	}
 }

@@ -67,7 +67,7 @@ var builtinWords = map[string]CType{
 }
 
 // schemaCType is a libxl type as a parameter's type.
-func schemaCType(s *Schema, t *Type) *CType {
+func schemaCType(t *Type) *CType {
 	c := &CType{C: "libxl_" + t.Name, base: t.Name}
 	switch t.Kind {
 	case KindEnum:

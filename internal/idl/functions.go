@@ -88,7 +88,7 @@ func EvalFunctions(name string, src []byte, s *Schema) (*Catalog, error) {
 		predeclared[name] = &ctypeValue{&t}
 	}
 	for _, t := range s.Types {
-		predeclared[strings.TrimSuffix(s.Namespace, "_")+"_"+t.Name] = &ctypeValue{schemaCType(s, t)}
+		predeclared[strings.TrimSuffix(s.Namespace, "_")+"_"+t.Name] = &ctypeValue{schemaCType(t)}
 	}
 	for _, conv := range []string{ReturnStatus, ReturnValue, ReturnBoolean, ReturnErrno, ReturnRaw, ReturnNever} {
 		r := &Returns{Convention: conv, CType: &CType{C: "int", Go: "int32", Words: 1}}

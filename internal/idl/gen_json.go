@@ -104,7 +104,7 @@ func writeJSON(w *writer, st *structure) {
 		case f.Const:
 			w.printf("w.never(%q, x.%s)\n", f.Name, f.goName)
 		case f.union != nil:
-			writeUnion(w, st, f)
+			writeUnion(w, f)
 		case f.Array != nil:
 			elem := jsonKinds[f.kind].writeElem
 			if elem == "" {
@@ -120,7 +120,7 @@ func writeJSON(w *writer, st *structure) {
 	w.printf("w.close('}')\n}\n")
 }
 
-func writeUnion(w *writer, st *structure, f *member) {
+func writeUnion(w *writer, f *member) {
 	u := f.union
 	def := "0"
 	if u.keyInit != (Number{}) {
