@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -128,30 +129,39 @@ func (b *builder) modules(ctx context.Context) (err error) {
 	return err
 }
 
-// addBusybox puts busybox and modules into an initramfs.
-func (b *builder) addBusybox(c *cpioWriter, modules []string) error {
-	c.dirs("bin", "sbin", "dev", "proc", "sys", "root", "modules", "tmp")
+// addBusybox puts busybox and modules into an initramfs: modules/order lists
+// those to load at start; modprobe finds these and more.
+func (b *builder) addBusybox(c *cpioWriter, start, more []string) error {
+	c.dirs("bin", "sbin", "dev", "proc", "sys", "root", "modules", "tmp", "lib", "lib/modules")
+	c.link("lib/modules/"+b.version, "../../modules")
 	c.char("dev/console", 0o600, 5, 1)
 	c.char("dev/null", 0o666, 1, 3)
 	if err := c.copyFile("bin/busybox", 0o755, filepath.Join(b.root, "usr/bin/busybox")); err != nil {
 		return err
 	}
 	c.link("bin/sh", "busybox")
-	var order strings.Builder
-	for _, f := range b.mods.closure(modules) {
-		name := filepath.Base(f)
-		if err := c.copyFile("modules/"+name, 0o644, filepath.Join(b.mods.dir, f)); err != nil {
+	var order, deps strings.Builder
+	for _, f := range b.mods.closure(start) {
+		order.WriteString(filepath.Base(f) + "\n")
+	}
+	for _, f := range b.mods.closure(slices.Concat(start, more)) {
+		if err := c.copyFile("modules/"+filepath.Base(f), 0o644, filepath.Join(b.mods.dir, f)); err != nil {
 			return err
 		}
-		order.WriteString(name + "\n")
+		deps.WriteString(filepath.Base(f) + ":")
+		for _, d := range b.mods.deps[f] {
+			deps.WriteString(" " + filepath.Base(d))
+		}
+		deps.WriteString("\n")
 	}
 	c.file("modules/order", 0o644, []byte(order.String()))
+	c.file("modules/modules.dep", 0o644, []byte(deps.String()))
 	return nil
 }
 
 func (b *builder) initramfs(context.Context) error {
 	var c cpioWriter
-	if err := b.addBusybox(&c, bootModules); err != nil {
+	if err := b.addBusybox(&c, bootModules, nil); err != nil {
 		return err
 	}
 	c.file("init", 0o755, initramfsScript)
@@ -165,7 +175,7 @@ func (b *builder) guestKit(context.Context) error {
 		return err
 	}
 	var c cpioWriter
-	if err := b.addBusybox(&c, guestModules); err != nil {
+	if err := b.addBusybox(&c, guestBootModules, guestModules); err != nil {
 		return err
 	}
 	c.file("init", 0o755, guestInitScript)

@@ -19,7 +19,7 @@ import (
 
 // recipeVersion is part of every image's key. Raise it when the code that
 // builds images changes in a way that the rest of the key does not show.
-const recipeVersion = 1
+const recipeVersion = 2
 
 // keepUnused is how long an image that no run has asked for is kept.
 const keepUnused = 14 * 24 * time.Hour
@@ -41,8 +41,8 @@ func cacheDir() (string, error) {
 func imageKey(t target) string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)
-	for _, v := range []any{recipeVersion, t, t.packages(), discard, bootModules, initModules, extraModules, guestModules,
-		guestApplets, dom0Applets, configFiles, udevRules, rootSize, initramfsScript, initScript, guestInitScript} {
+	for _, v := range []any{recipeVersion, t, t.packages(), discard, sifted, bootModules, initModules, extraModules,
+		hardwareModules, guestBootModules, guestModules, guestApplets, dom0Applets, configFiles, udevRules, rootSize, initramfsScript, initScript, guestInitScript} {
 		if err := enc.Encode(v); err != nil {
 			panic(err) // plain values always encode
 		}

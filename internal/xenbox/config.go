@@ -21,13 +21,14 @@ var initScript []byte
 var guestInitScript []byte
 
 // guestApplets are the commands of the guest kit's shell.
-var guestApplets = strings.Fields("cat dd df dmesg echo grep hostname ifconfig ip kill ls mkdir mount ping ps rm " +
-	"sleep sync test true umount uname wc")
+var guestApplets = strings.Fields("arp arping blockdev cat cmp cut dd df dmesg echo find free grep head " +
+	"hexdump hostname ifconfig insmod ip kill ls lsmod md5sum mkdir modprobe mount nc nproc od ping printf ps rm " +
+	"rmmod sed seq sha256sum sleep sort sync tail test touch tr true umount uname uptime usleep wc")
 
 // dom0Applets are commands that busybox lends dom0 where no package brings
 // them; they come last in PATH.
 var dom0Applets = strings.Fields("awk bc bzip2 cpio fdisk file free ftpget gunzip gzip hexdump ifconfig killall less " +
-	"losetup lsof lspci microcom more nc netstat nslookup ping pstree reset route strings telnet time top traceroute " +
+	"losetup lsof microcom more nc netstat nslookup ping pstree reset route strings telnet time top traceroute " +
 	"tree unxz unzip usleep vi watch wget which xxd xz xzcat zcat")
 
 // configFiles are the files of dom0 that a plain unpacking of packages lacks.

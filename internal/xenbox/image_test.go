@@ -153,7 +153,7 @@ Acquire::Languages:: "none";
 }
 
 func TestQEMUCommandLine(t *testing.T) {
-	spec := machineSpec{cpus: 2, memory: 3072, dom0: 1024, payload: "/tmp/a,b/payload", console: "/tmp/a,b/console", port: 3}
+	spec := machineSpec{cpus: 2, numa: 1, memory: 3072, dom0: 1024, payload: "/tmp/a,b/payload", console: "/tmp/a,b/console", port: 3}
 	line := strings.Join(qemuArgs(spec), " ")
 	for _, want := range []string{"-accel tcg", "-cpu qemu64,+svm,+npt", "snapshot=on", "file=/tmp/a,,b/payload", "path=/tmp/a,,b/console", "dom0_mem=1024M"} {
 		if !strings.Contains(line, want) {
@@ -162,6 +162,17 @@ func TestQEMUCommandLine(t *testing.T) {
 	}
 	if strings.Contains(kernelArgs, ",") {
 		t.Error("the kernel's arguments contain a comma")
+	}
+	if strings.Contains(line, "-numa") {
+		t.Errorf("one node: %s", line)
+	}
+	spec.cpus, spec.numa, spec.devices = 4, 2, []string{"usb-mouse"}
+	line = strings.Join(qemuArgs(spec), " ")
+	for _, want := range []string{"-smp 4,sockets=2", "-numa node,nodeid=0,memdev=node0,cpus=0-1", "id=node1,size=1536M", "nodeid=1,memdev=node1,cpus=2-3",
+		"-device e1000,", "-device usb-mouse", "-device amd-iommu"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is not in %s", want, line)
+		}
 	}
 	spec.kvm = true
 	if line := strings.Join(qemuArgs(spec), " "); !strings.Contains(line, "-accel kvm -cpu host") {

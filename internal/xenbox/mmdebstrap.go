@@ -25,13 +25,20 @@ var discard = []string{
 	"usr/lib/python3*/distutils", "usr/lib/python3*/ensurepip", "usr/lib/dracut",
 	"lib/udev/hwdb.d", "usr/lib/udev/hwdb.d", "etc/udev/hwdb.bin", "lib/udev/hwdb.bin",
 	"var/cache/apt", "var/lib/apt", "var/log/apt",
-	"[[modules]]/sound", "[[modules]]/drivers/gpu", "[[modules]]/drivers/media", "[[modules]]/drivers/usb",
+	// Firmware of machines that are not PCs.
+	"usr/share/qemu/openbios-*", "usr/share/qemu/opensbi-*", "usr/share/qemu/skiboot*", "usr/share/qemu/slof*",
+	"usr/share/qemu/s390-*", "usr/share/qemu/u-boot*", "usr/share/qemu/hppa-*", "usr/share/qemu/palcode-*",
+	"usr/share/qemu/QEMU,*", "usr/share/qemu/*.dtb", "usr/share/qemu/*.fd",
+	"[[modules]]/sound", "[[modules]]/drivers/gpu", "[[modules]]/drivers/media",
 	"[[modules]]/drivers/infiniband", "[[modules]]/drivers/iio", "[[modules]]/drivers/staging",
-	"[[modules]]/drivers/net/ethernet", "[[modules]]/drivers/net/wireless", "[[modules]]/drivers/scsi",
-	"[[modules]]/drivers/hwmon", "[[modules]]/drivers/mtd", "[[modules]]/drivers/input", "[[modules]]/drivers/hid",
+	"[[modules]]/drivers/net/wireless",
+	"[[modules]]/drivers/hwmon", "[[modules]]/drivers/mtd",
 	"[[modules]]/drivers/i2c", "[[modules]]/drivers/isdn", "[[modules]]/drivers/comedi", "[[modules]]/drivers/crypto",
-	"[[modules]]/drivers/platform", "[[modules]]/drivers/bluetooth", "[[modules]]/drivers/ata",
+	"[[modules]]/drivers/platform", "[[modules]]/drivers/bluetooth",
 }
+
+// sifted are large folders of drivers of which only hardwareModules are kept.
+var sifted = []string{"ata", "hid", "input", "net/ethernet", "scsi", "usb"}
 
 // discardScript is the hook that mmdebstrap runs as (mapped) root with the
 // root's path as $1.
@@ -45,6 +52,15 @@ func discardScript() string {
 		}
 		b.WriteString(" " + p)
 	}
+	b.WriteString("; find")
+	for _, d := range sifted {
+		b.WriteString(" lib/modules/*/kernel/drivers/" + d + " usr/lib/modules/*/kernel/drivers/" + d)
+	}
+	b.WriteString(" -type f")
+	for _, m := range hardwareModules {
+		b.WriteString(" ! -name '" + strings.ReplaceAll(m, "-", "[-_]") + ".ko*'")
+	}
+	b.WriteString(" -delete 2>/dev/null || :") // one of the two places is not there
 	return b.String()
 }
 

@@ -21,19 +21,30 @@ var bootModules = []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"}
 // initModules are loaded by dom0's init.
 var initModules = []string{
 	"virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd",
-	"xen-blkback", "xen-netback", "loop",
+	"xen-blkback", "xen-netback", "xen-pciback", "loop", "bridge", "tun",
 }
 
 // extraModules are in the image for those who ask for them.
 var extraModules = []string{
-	"bridge", "stp", "llc", "tun", "veth", "dummy", "xen-pciback", "xen-scsiback", "xen-blkfront", "xen-netfront",
-	"xen-kbdfront", "xen-fbfront", "xen-pcifront", "pvcalls-front", "xen-acpi-processor", "xen_wdt", "xen-hcd",
+	"veth", "dummy", "xen-scsiback", "xen-blkfront", "xen-netfront",
+	"pvcalls-front", "xen-acpi-processor", "xen_wdt",
 	"overlay", "squashfs", "isofs", "vfat", "nls_ascii", "nls_cp437", "nls_iso8859-1", "virtio_net", "virtio_rng",
 	"dm-mod", "nbd", "brd", "null_blk", "fuse", "autofs4", "unix_diag", "inet_diag", "tcp_diag",
 }
 
-// guestModules are in the guest kit's initrd.
-var guestModules = []string{"xen-blkfront", "xen-netfront"}
+// hardwareModules are drivers of what QEMU emulates, for dom0 and HVM guests,
+// and what they need of the folders that are sifted.
+var hardwareModules = []string{
+	"libata", "ata-piix", "scsi-common", "scsi-mod", "sr-mod", "sd-mod",
+	"usb-common", "usbcore", "uhci-hcd", "ehci-hcd", "ehci-pci", "xhci-hcd", "xhci-pci",
+	"hid", "hid-generic", "usbhid", "evdev", "psmouse", "e1000", "8139cp", "mii",
+}
+
+// guestBootModules are loaded by the guest kit's init.
+var guestBootModules = []string{"xen-blkfront", "xen-netfront"}
+
+// guestModules are in the guest kit's initrd for modprobe.
+var guestModules = append([]string{"xen-pcifront", "9p", "9pnet_xen", "isofs", "xen_wdt"}, hardwareModules...)
 
 // A moduleTree is the modules of one kernel in a root.
 type moduleTree struct {
@@ -54,7 +65,7 @@ func selectModules(ctx context.Context, root, version string, tools map[string]s
 		return nil, err
 	}
 	keep := make(map[string]bool)
-	for _, f := range tree.closure(slices.Concat(bootModules, initModules, extraModules, guestModules)) {
+	for _, f := range tree.closure(slices.Concat(bootModules, initModules, extraModules, hardwareModules, guestBootModules, guestModules)) {
 		keep[f] = true
 	}
 	var packed []string

@@ -24,12 +24,14 @@ type options struct {
 
 	accel   string // auto, kvm or tcg
 	cpus    int
+	numa    int // nodes
 	memory  int // MB of the machine
 	dom0    int // MB of dom0
 	timeout time.Duration
 	boot    time.Duration
-	xenArgs string // more arguments of the hypervisor
-	console string // where to keep the console
+	devices []string // more -device options of QEMU
+	xenArgs string   // more arguments of the hypervisor
+	console string   // where to keep the console
 
 	dir     string   // working folder in dom0
 	env     []string // K=V
@@ -67,6 +69,16 @@ does not exist here; without a slash it is looked up in dom0's PATH. It runs in
 a folder of the same name as the current one. A Go test binary (*.test) gets
 its module's files along (if they are too many, its testdata folder), and its
 profiles and coverage are fetched.
+
+The machine has two CPUs unless told otherwise, a spare network card at
+0000:00:10.0 and a device "edu" at 0000:00:11.0 for PCI assignment, and a USB
+controller (modprobe xhci-pci) with a tablet; an IOMMU unless KVM runs it. In
+dom0 there is the bridge xenbr0 (192.0.2.1/24), the device model for HVM guests,
+and below /usr/share/xenbox/guest a small Linux guest: vmlinux (for PV and PVH),
+vmlinuz (for HVM) and initrd.img, which says "xenlight guest: up" on its console
+and gives a shell there. It has disk and network drivers; modprobe finds
+xen-pcifront, 9p, 9pnet_xen, e1000, 8139cp, sr_mod, isofs, usbhid and the USB
+controllers.
 
 Exit status: the program's own, 128+n if signal n ended it; 125 if xenbox
 itself failed, 126 or 127 if dom0 can't run or lacks the program.
@@ -129,11 +141,16 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
 	}
 	fs.StringVar(&o.accel, "accel", "auto", "`how` to run the machine: kvm (needs nested virtualisation), tcg (emulation) or auto")
 	fs.IntVar(&o.cpus, "cpus", 2, "CPUs of the machine")
+	fs.IntVar(&o.numa, "numa", 1, "NUMA `nodes` of the machine; CPUs and memory are shared out evenly")
 	fs.IntVar(&o.memory, "memory", 3072, "memory of the machine in `MB`")
 	fs.IntVar(&o.dom0, "dom0-memory", 1024, "memory of dom0 in `MB`")
 	fs.DurationVar(&o.timeout, "timeout", 0, "end the program after this `time`; 0 is never (a test binary: its -test.timeout and two minutes)")
 	fs.DurationVar(&o.boot, "boot-timeout", 5*time.Minute, "give up on a machine that is not up after this `time`")
-	fs.StringVar(&o.xenArgs, "xen-args", "", "more `arguments` for the hypervisor's command line")
+	fs.StringVar(&o.xenArgs, "xen-args", "", "more `arguments` for the hypervisor's command line, such as \"sched=credit flask=permissive\"")
+	fs.Func("device", "one more `DEVICE` of QEMU's in the machine, such as e1000 or usb-mouse,bus=usb.0; may be repeated", func(s string) error {
+		o.devices = append(o.devices, s)
+		return nil
+	})
 	fs.StringVar(&o.console, "console", "", "keep the console of Xen and dom0 in this `file`")
 	fs.StringVar(&o.dir, "dir", "", "working `folder` in dom0; default is the name of the current one")
 	fs.BoolVar(&o.inDom0, "guest-program", false, "PROGRAM is one of dom0's even if it exists here")
@@ -188,6 +205,8 @@ func (o *options) check() error {
 		return nil
 	case o.cpus < 1:
 		return usageErrorf("-cpus %d: at least 1", o.cpus)
+	case o.numa < 1 || o.cpus%o.numa != 0 || o.memory%o.numa != 0:
+		return usageErrorf("-numa %d: at least 1, and a divisor of -cpus %d and -memory %d", o.numa, o.cpus, o.memory)
 	case o.dom0 < 256 || o.memory < o.dom0+256:
 		return usageErrorf("-memory %d -dom0-memory %d: dom0 needs 256 MB, the machine 256 MB more than dom0", o.memory, o.dom0)
 	case o.accel != "auto" && o.accel != "kvm" && o.accel != "tcg":

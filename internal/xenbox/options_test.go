@@ -48,6 +48,8 @@ func TestBadCommandLines(t *testing.T) {
 		"no such accelerator":    "run -accel hvf -- true",
 		"machine too small":      "run -memory 1024 -- true",
 		"no CPU":                 "run -cpus 0 -- true",
+		"no NUMA node":           "run -numa 0 -- true",
+		"CPUs not shared out":    "run -cpus 3 -numa 2 -- true",
 		"file to send missing":   "run -send /no/such/file -- true",
 		"nothing to fetch":       "run -fetch :x -- true",
 	} {

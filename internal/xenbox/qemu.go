@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,10 @@ import (
 type machineSpec struct {
 	kvm     bool
 	cpus    int
-	memory  int // MB
-	dom0    int // MB
+	numa    int      // nodes
+	memory  int      // MB
+	dom0    int      // MB
+	devices []string // more of QEMU's -device
 	xenArgs string
 	payload string
 	console string
@@ -47,13 +50,16 @@ const kernelArgs = "console=hvc0 root=/dev/vda rw mitigations=off audit=0 nokasl
 // the names in -initrd have neither spaces nor commas.
 func qemuArgs(s machineSpec) []string {
 	cpu, accel := "qemu64,+svm,+npt,+rdrand", "tcg,thread=multi,tb-size=512"
+	devices := append(slices.Clone(spareDevices), s.devices...)
 	if s.kvm {
 		cpu, accel = "host", "kvm"
+	} else {
+		devices = append(devices, "amd-iommu") // PCI assignment needs it; it fits the CPU
 	}
-	return []string{
+	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "pc", "-accel", accel, "-cpu", cpu,
-		"-smp", strconv.Itoa(s.cpus), "-m", strconv.Itoa(s.memory),
+		"-machine", "q35", "-accel", accel, "-cpu", cpu,
+		"-smp", fmt.Sprintf("%d,sockets=%d", s.cpus, s.numa), "-m", strconv.Itoa(s.memory),
 		"-kernel", fileXen, "-append", xenArgs(s), "-initrd", fileKernel + " " + kernelArgs + "," + fileInitrd,
 		"-chardev", "file,id=console,path=" + escapeComma(s.console), "-serial", "chardev:console",
 		// The base image is opened for reading only: writes go to a
@@ -65,6 +71,22 @@ func qemuArgs(s machineSpec) []string {
 		"-device", "virtio-serial-pci", "-chardev", fmt.Sprintf("socket,id=port,fd=%d", s.port),
 		"-device", "virtserialport,chardev=port,name=" + portName,
 	}
+	if s.numa > 1 {
+		for n := range s.numa {
+			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=node%d,size=%dM", n, s.memory/s.numa),
+				"-numa", fmt.Sprintf("node,nodeid=%d,memdev=node%d,cpus=%d-%d", n, n, n*s.cpus/s.numa, (n+1)*s.cpus/s.numa-1))
+		}
+	}
+	for _, d := range devices {
+		args = append(args, "-device", d)
+	}
+	return args
+}
+
+// spareDevices are in every machine for what wants to give them to guests.
+var spareDevices = []string{
+	"e1000,addr=0x10,romfile=,mac=00:16:3e:ff:00:10", "edu,addr=0x11",
+	"qemu-xhci,id=usb,addr=0x12", "usb-tablet,bus=usb.0",
 }
 
 // escapeComma writes a value as QEMU's option parser wants it.

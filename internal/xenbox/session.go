@@ -85,7 +85,8 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 		p.debug("no KVM: " + why)
 	}
 	p.stage(fmt.Sprintf("booting Xen %s of %s (%s)", o.target.Xen, o.target, how))
-	err = m.start(tools[name], img, machineSpec{kvm: kvm, cpus: o.cpus, memory: o.memory, dom0: o.dom0, xenArgs: o.xenArgs, payload: payload})
+	err = m.start(tools[name], img, machineSpec{kvm: kvm, cpus: o.cpus, numa: o.numa, memory: o.memory, dom0: o.dom0,
+		devices: o.devices, xenArgs: o.xenArgs, payload: payload})
 	if err != nil {
 		return 0, err
 	}

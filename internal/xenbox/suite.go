@@ -76,7 +76,13 @@ func (t target) packages() []string {
 		"linux-image-" + t.Arch,
 		"busybox-static",
 		"base-files", "bash", "coreutils", "dash", "findutils", "gawk", "grep", "sed", "tar", "util-linux",
-		"bridge-utils", "iproute2", "kmod", "libc-bin", "mount", "procps", "udev",
+		"bridge-utils", "bsdutils", "iproute2", "kmod", "libc-bin", "mount", "procps", "qemu-utils", "udev",
+	}
+	// The device model, which also serves qdisk, 9pfs and virtual screens.
+	if t.Suite == "bullseye" {
+		p = append(p, "qemu-system-x86")
+	} else {
+		p = append(p, "qemu-system-xen")
 	}
 	slices.Sort(p)
 	return p

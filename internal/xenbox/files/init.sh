@@ -20,6 +20,10 @@ ip link set lo up
 modprobe -qa @MODULES@
 [ -e /proc/xen/capabilities ] || mount -t xenfs xenfs /proc/xen
 /lib/systemd/systemd-udevd --daemon 2>/dev/null
+# The bridge that libxl's network cards are put on by default.
+ip link add xenbr0 type bridge
+ip address add 192.0.2.1/24 dev xenbr0
+ip link set xenbr0 up
 stage toolstack
 xen=/usr/lib/xen-@XEN@/bin
 $xen/oxenstored --pid-file /run/xenstore.pid
