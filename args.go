@@ -47,10 +47,15 @@ func (f *frame) str(name, s string) capi.Ptr {
 	if f.err == nil && strings.Contains(s, "\x00") {
 		f.refuse(name, "contains NUL")
 	}
+	return f.bytes(s)
+}
+
+// bytes is data that libxl reads; a NUL follows it.
+func (f *frame) bytes(data string) capi.Ptr {
 	if f.err != nil {
 		return nil
 	}
-	c, err := capi.NewText(f.h.lib, s)
+	c, err := capi.NewText(f.h.lib, data)
 	return f.keep(c, c.Ptr(), err)
 }
 

@@ -155,5 +155,21 @@
 //
 // Names and sizes:
 //
-// [Host.DomidToName], [Host.NameToDomid], [Host.GetRequiredShadowMemory].
+// [Host.DomidToName], [Host.NameToDomid], [Host.DomainQualifierToDomid],
+// [Host.GetStubdomId], [Host.IsStubdom], [Host.NameToCpupoolid],
+// [Host.CpupoolidToName], [Host.CpupoolQualifierToCpupoolid],
+// [Host.CpupoolidIsValid], [Host.GetRequiredShadowMemory],
+// [Host.CreateLogfile].
+//
+// Devices: look up:
+//
+// [Host.VdevToDeviceDisk], [Host.MacToDeviceNic], [Host.DevidToDeviceNic],
+// [Host.DevidToDeviceUsbctrl], [Host.CtrlportToDeviceUsbdev],
+// [Host.DevidToDeviceVkb], [Host.DevidToDeviceVdispl],
+// [Host.DevidToDeviceVsnd], [Host.DevidToDeviceVtpm], [Host.UuidToDeviceVtpm].
+//
+// Maps of CPUs, nodes and sockets:
+//
+// [Host.NodemapToCpumap], [Host.NodeToCpumap], [Host.CpumapToNodemap],
+// [Host.GetOnlineSocketmap].
 package xenlight

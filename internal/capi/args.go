@@ -13,7 +13,7 @@ type Text struct {
 	p   unsafe.Pointer
 }
 
-// NewText copies a string without NUL.
+// NewText copies a string, which may be any bytes, and puts a NUL behind it.
 func NewText(l *Lib, s string) (Text, error) {
 	p, err := l.CString(s)
 	return Text{l, p}, err

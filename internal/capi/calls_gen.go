@@ -27,6 +27,8 @@ const (
 	FnEventFree
 	FnEvenableDomainDeath
 	FnEvdisableDomainDeath
+	FnEvenableDiskEject
+	FnEvdisableDiskEject
 	FnAoAbort
 	FnGetVersionInfo
 	FnGetMaxCpus
@@ -146,6 +148,8 @@ const (
 	FnUserdataRetrieve
 	FnUserdataUnlink
 	FnRetrieveDomainConfiguration
+	FnCpuidParseConfig
+	FnCpuidParseConfigXend
 	FnQemuMonitorCommand
 	FnDeviceVkbAdd
 	FnDeviceVkbRemove
@@ -219,7 +223,31 @@ const (
 	FnDtOverlayDomain
 	FnDomidToName
 	FnNameToDomid
+	FnDomainQualifierToDomid
+	FnGetStubdomId
+	FnIsStubdom
+	FnNameToCpupoolid
+	FnCpupoolidToName
+	FnCpupoolQualifierToCpupoolid
+	FnCpupoolidIsValid
 	FnGetRequiredShadowMemory
+	FnCreateLogfile
+	FnVdevToDeviceDisk
+	FnMacToDeviceNic
+	FnDevidToDeviceNic
+	FnDevidToDeviceUsbctrl
+	FnCtrlportToDeviceUsbdev
+	FnDevidToDeviceVkb
+	FnDevidToDeviceVdispl
+	FnDevidToDeviceVsnd
+	FnDevidToDeviceVtpm
+	FnUuidToDeviceVtpm
+	FnNodemapToCpumap
+	FnNodeToCpumap
+	FnCpumapToNodemap
+	FnGetOnlineSocketmap
+	FnXtlCreateloggerStdiostream
+	FnXtlLoggerDestroy
 	numFns
 )
 
@@ -245,6 +273,8 @@ var fnTable = [numFns]fnInfo{
 	FnEventFree:                   {name: "libxl_event_free", method: "EventFree", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
 	FnEvenableDomainDeath:         {name: "libxl_evenable_domain_death", method: "EvenableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
 	FnEvdisableDomainDeath:        {name: "libxl_evdisable_domain_death", method: "EvdisableDomainDeath", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEvenableDiskEject:           {name: "libxl_evenable_disk_eject", method: "EvenableDiskEject", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
+	FnEvdisableDiskEject:          {name: "libxl_evdisable_disk_eject", method: "EvdisableDiskEject", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
 	FnAoAbort:                     {name: "libxl_ao_abort", method: "AoAbort", since: abi.R(4, 14), section: "Contexts and events", library: "libxenlight"},
 	FnGetVersionInfo:              {name: "libxl_get_version_info", method: "GetVersionInfo", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
 	FnGetMaxCpus:                  {name: "libxl_get_max_cpus", method: "GetMaxCpus", since: abi.R(4, 14), section: "Libxl and host-related functionality", library: "libxenlight"},
@@ -364,6 +394,8 @@ var fnTable = [numFns]fnInfo{
 	FnUserdataRetrieve:            {name: "libxl_userdata_retrieve", method: "UserdataRetrieve", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
 	FnUserdataUnlink:              {name: "libxl_userdata_unlink", method: "UserdataUnlink", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
 	FnRetrieveDomainConfiguration: {name: "libxl_retrieve_domain_configuration", method: "RetrieveDomainConfiguration", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnCpuidParseConfig:            {name: "libxl_cpuid_parse_config", method: "CpuidParseConfig", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
+	FnCpuidParseConfigXend:        {name: "libxl_cpuid_parse_config_xend", method: "CpuidParseConfigXend", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
 	FnQemuMonitorCommand:          {name: "libxl_qemu_monitor_command", method: "QemuMonitorCommand", since: abi.R(4, 14), section: "Advanced domain config", library: "libxenlight"},
 	FnDeviceVkbAdd:                {name: "libxl_device_vkb_add", method: "DeviceVkbAdd", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
 	FnDeviceVkbRemove:             {name: "libxl_device_vkb_remove", method: "DeviceVkbRemove", since: abi.R(4, 14), section: "Devices: VKB", library: "libxenlight"},
@@ -437,7 +469,31 @@ var fnTable = [numFns]fnInfo{
 	FnDtOverlayDomain:             {name: "libxl_dt_overlay_domain", method: "DtOverlayDomain", since: abi.R(4, 19), arch: "arm", section: "Device tree overlays", library: "libxenlight"},
 	FnDomidToName:                 {name: "libxl_domid_to_name", method: "DomidToName", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
 	FnNameToDomid:                 {name: "libxl_name_to_domid", method: "NameToDomid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnDomainQualifierToDomid:      {name: "libxl_domain_qualifier_to_domid", method: "DomainQualifierToDomid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnGetStubdomId:                {name: "libxl_get_stubdom_id", method: "GetStubdomId", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnIsStubdom:                   {name: "libxl_is_stubdom", method: "IsStubdom", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnNameToCpupoolid:             {name: "libxl_name_to_cpupoolid", method: "NameToCpupoolid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnCpupoolidToName:             {name: "libxl_cpupoolid_to_name", method: "CpupoolidToName", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnCpupoolQualifierToCpupoolid: {name: "libxl_cpupool_qualifier_to_cpupoolid", method: "CpupoolQualifierToCpupoolid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnCpupoolidIsValid:            {name: "libxl_cpupoolid_is_valid", method: "CpupoolidIsValid", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
 	FnGetRequiredShadowMemory:     {name: "libxl_get_required_shadow_memory", method: "GetRequiredShadowMemory", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnCreateLogfile:               {name: "libxl_create_logfile", method: "CreateLogfile", since: abi.R(4, 14), section: "Names and sizes", library: "libxenlight"},
+	FnVdevToDeviceDisk:            {name: "libxl_vdev_to_device_disk", method: "VdevToDeviceDisk", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnMacToDeviceNic:              {name: "libxl_mac_to_device_nic", method: "MacToDeviceNic", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceNic:            {name: "libxl_devid_to_device_nic", method: "DevidToDeviceNic", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceUsbctrl:        {name: "libxl_devid_to_device_usbctrl", method: "DevidToDeviceUsbctrl", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnCtrlportToDeviceUsbdev:      {name: "libxl_ctrlport_to_device_usbdev", method: "CtrlportToDeviceUsbdev", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceVkb:            {name: "libxl_devid_to_device_vkb", method: "DevidToDeviceVkb", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceVdispl:         {name: "libxl_devid_to_device_vdispl", method: "DevidToDeviceVdispl", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceVsnd:           {name: "libxl_devid_to_device_vsnd", method: "DevidToDeviceVsnd", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnDevidToDeviceVtpm:           {name: "libxl_devid_to_device_vtpm", method: "DevidToDeviceVtpm", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnUuidToDeviceVtpm:            {name: "libxl_uuid_to_device_vtpm", method: "UuidToDeviceVtpm", since: abi.R(4, 14), section: "Devices: look up", library: "libxenlight"},
+	FnNodemapToCpumap:             {name: "libxl_nodemap_to_cpumap", method: "NodemapToCpumap", since: abi.R(4, 14), section: "Maps of CPUs, nodes and sockets", library: "libxenlight"},
+	FnNodeToCpumap:                {name: "libxl_node_to_cpumap", method: "NodeToCpumap", since: abi.R(4, 14), section: "Maps of CPUs, nodes and sockets", library: "libxenlight"},
+	FnCpumapToNodemap:             {name: "libxl_cpumap_to_nodemap", method: "CpumapToNodemap", since: abi.R(4, 14), section: "Maps of CPUs, nodes and sockets", library: "libxenlight"},
+	FnGetOnlineSocketmap:          {name: "libxl_get_online_socketmap", method: "GetOnlineSocketmap", since: abi.R(4, 14), section: "Maps of CPUs, nodes and sockets", library: "libxenlight"},
+	FnXtlCreateloggerStdiostream:  {name: "xtl_createlogger_stdiostream", method: "XtlCreateloggerStdiostream", since: abi.R(4, 14), section: "Logging", library: "libxentoollog"},
+	FnXtlLoggerDestroy:            {name: "xtl_logger_destroy", method: "XtlLoggerDestroy", since: abi.R(4, 14), section: "Logging", library: "libxentoollog"},
 }
 
 // structFn names the helpers of a struct, empty where there is none: those
@@ -636,6 +692,27 @@ func (l *Lib) EvdisableDomainDeath(ctx Ctx, evgen unsafe.Pointer) {
 	l.called(FnEvdisableDomainDeath)
 	purego.SyscallN(l.fn[FnEvdisableDomainDeath], uintptr(ctx), uintptr(evgen))
 	l.Succeeded(FnEvdisableDomainDeath)
+}
+
+// EvenableDiskEject calls
+//
+//	int libxl_evenable_disk_eject(libxl_ctx *ctx, uint32_t domid, const char *vdev, libxl_ev_user user, libxl_evgen_disk_eject **evgen_out)
+func (l *Lib) EvenableDiskEject(ctx Ctx, domid uint32, vdev unsafe.Pointer, user uint64, evgenOut *unsafe.Pointer) int32 {
+	l.called(FnEvenableDiskEject)
+	r, _, _ := purego.SyscallN(l.fn[FnEvenableDiskEject], uintptr(ctx), uintptr(domid), uintptr(vdev), uintptr(user), uintptr(unsafe.Pointer(evgenOut)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnEvenableDiskEject)
+	}
+	return int32(r)
+}
+
+// EvdisableDiskEject calls
+//
+//	void libxl_evdisable_disk_eject(libxl_ctx *ctx, libxl_evgen_disk_eject *evgen)
+func (l *Lib) EvdisableDiskEject(ctx Ctx, evgen unsafe.Pointer) {
+	l.called(FnEvdisableDiskEject)
+	purego.SyscallN(l.fn[FnEvdisableDiskEject], uintptr(ctx), uintptr(evgen))
+	l.Succeeded(FnEvdisableDiskEject)
 }
 
 // AoAbort calls
@@ -1956,6 +2033,30 @@ func (l *Lib) RetrieveDomainConfiguration(ctx Ctx, domid uint32, dConfig unsafe.
 	return int32(r)
 }
 
+// CpuidParseConfig calls
+//
+//	int libxl_cpuid_parse_config(libxl_cpuid_policy_list *cpuid, const char *str)
+func (l *Lib) CpuidParseConfig(cpuid unsafe.Pointer, str unsafe.Pointer) int32 {
+	l.called(FnCpuidParseConfig)
+	r, _, _ := purego.SyscallN(l.fn[FnCpuidParseConfig], uintptr(cpuid), uintptr(str))
+	if int32(r) == 0 {
+		l.Succeeded(FnCpuidParseConfig)
+	}
+	return int32(r)
+}
+
+// CpuidParseConfigXend calls
+//
+//	int libxl_cpuid_parse_config_xend(libxl_cpuid_policy_list *cpuid, const char *str)
+func (l *Lib) CpuidParseConfigXend(cpuid unsafe.Pointer, str unsafe.Pointer) int32 {
+	l.called(FnCpuidParseConfigXend)
+	r, _, _ := purego.SyscallN(l.fn[FnCpuidParseConfigXend], uintptr(cpuid), uintptr(str))
+	if int32(r) == 0 {
+		l.Succeeded(FnCpuidParseConfigXend)
+	}
+	return int32(r)
+}
+
 // QemuMonitorCommand calls
 //
 //	int libxl_qemu_monitor_command(libxl_ctx *ctx, uint32_t domid, const char *command_line, char **output, const libxl_asyncop_how *ao_how)
@@ -2790,6 +2891,86 @@ func (l *Lib) NameToDomid(ctx Ctx, name unsafe.Pointer, domid *uint32) int32 {
 	return int32(r)
 }
 
+// DomainQualifierToDomid calls
+//
+//	int libxl_domain_qualifier_to_domid(libxl_ctx *ctx, const char *qualifier, uint32_t *domid)
+func (l *Lib) DomainQualifierToDomid(ctx Ctx, qualifier unsafe.Pointer, domid *uint32) int32 {
+	l.called(FnDomainQualifierToDomid)
+	r, _, _ := purego.SyscallN(l.fn[FnDomainQualifierToDomid], uintptr(ctx), uintptr(qualifier), uintptr(unsafe.Pointer(domid)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDomainQualifierToDomid)
+	}
+	return int32(r)
+}
+
+// GetStubdomId calls
+//
+//	int libxl_get_stubdom_id(libxl_ctx *ctx, int guest_domid)
+func (l *Lib) GetStubdomId(ctx Ctx, guestDomid int32) int32 {
+	l.called(FnGetStubdomId)
+	r, _, _ := purego.SyscallN(l.fn[FnGetStubdomId], uintptr(ctx), uintptr(guestDomid))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetStubdomId)
+	}
+	return int32(r)
+}
+
+// IsStubdom calls
+//
+//	int libxl_is_stubdom(libxl_ctx *ctx, uint32_t domid, uint32_t *target_domid)
+func (l *Lib) IsStubdom(ctx Ctx, domid uint32, targetDomid *uint32) bool {
+	l.called(FnIsStubdom)
+	r, _, _ := purego.SyscallN(l.fn[FnIsStubdom], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(targetDomid)))
+	l.Succeeded(FnIsStubdom)
+	return int32(r) != 0
+}
+
+// NameToCpupoolid calls
+//
+//	int libxl_name_to_cpupoolid(libxl_ctx *ctx, const char *name, uint32_t *poolid)
+func (l *Lib) NameToCpupoolid(ctx Ctx, name unsafe.Pointer, poolid *uint32) int32 {
+	l.called(FnNameToCpupoolid)
+	r, _, _ := purego.SyscallN(l.fn[FnNameToCpupoolid], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(poolid)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnNameToCpupoolid)
+	}
+	return int32(r)
+}
+
+// CpupoolidToName calls
+//
+//	char *libxl_cpupoolid_to_name(libxl_ctx *ctx, uint32_t poolid)
+func (l *Lib) CpupoolidToName(ctx Ctx, poolid uint32) unsafe.Pointer {
+	l.called(FnCpupoolidToName)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolidToName], uintptr(ctx), uintptr(poolid))
+	if r != 0 {
+		l.Succeeded(FnCpupoolidToName)
+	}
+	return ptr(r)
+}
+
+// CpupoolQualifierToCpupoolid calls
+//
+//	int libxl_cpupool_qualifier_to_cpupoolid(libxl_ctx *ctx, const char *qualifier, uint32_t *poolid, int *was_name)
+func (l *Lib) CpupoolQualifierToCpupoolid(ctx Ctx, qualifier unsafe.Pointer, poolid *uint32, wasName *int32) int32 {
+	l.called(FnCpupoolQualifierToCpupoolid)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolQualifierToCpupoolid], uintptr(ctx), uintptr(qualifier), uintptr(unsafe.Pointer(poolid)), uintptr(unsafe.Pointer(wasName)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpupoolQualifierToCpupoolid)
+	}
+	return int32(r)
+}
+
+// CpupoolidIsValid calls
+//
+//	int libxl_cpupoolid_is_valid(libxl_ctx *ctx, uint32_t poolid)
+func (l *Lib) CpupoolidIsValid(ctx Ctx, poolid uint32) bool {
+	l.called(FnCpupoolidIsValid)
+	r, _, _ := purego.SyscallN(l.fn[FnCpupoolidIsValid], uintptr(ctx), uintptr(poolid))
+	l.Succeeded(FnCpupoolidIsValid)
+	return int32(r) != 0
+}
+
 // GetRequiredShadowMemory calls
 //
 //	unsigned long libxl_get_required_shadow_memory(unsigned long maxmem_kb, unsigned int smp_cpus)
@@ -2798,4 +2979,205 @@ func (l *Lib) GetRequiredShadowMemory(maxmemKb uint, smpCpus uint32) uint {
 	r, _, _ := purego.SyscallN(l.fn[FnGetRequiredShadowMemory], uintptr(maxmemKb), uintptr(smpCpus))
 	l.Succeeded(FnGetRequiredShadowMemory)
 	return uint(r)
+}
+
+// CreateLogfile calls
+//
+//	int libxl_create_logfile(libxl_ctx *ctx, const char *name, char **full_name)
+func (l *Lib) CreateLogfile(ctx Ctx, name unsafe.Pointer, fullName *unsafe.Pointer) int32 {
+	l.called(FnCreateLogfile)
+	r, _, _ := purego.SyscallN(l.fn[FnCreateLogfile], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(fullName)))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCreateLogfile)
+	}
+	return int32(r)
+}
+
+// VdevToDeviceDisk calls
+//
+//	int libxl_vdev_to_device_disk(libxl_ctx *ctx, uint32_t domid, const char *vdev, libxl_device_disk *disk)
+func (l *Lib) VdevToDeviceDisk(ctx Ctx, domid uint32, vdev unsafe.Pointer, disk unsafe.Pointer) int32 {
+	l.called(FnVdevToDeviceDisk)
+	r, _, _ := purego.SyscallN(l.fn[FnVdevToDeviceDisk], uintptr(ctx), uintptr(domid), uintptr(vdev), uintptr(disk))
+	if int32(r) >= 0 {
+		l.Succeeded(FnVdevToDeviceDisk)
+	}
+	return int32(r)
+}
+
+// MacToDeviceNic calls
+//
+//	int libxl_mac_to_device_nic(libxl_ctx *ctx, uint32_t domid, const char *mac, libxl_device_nic *nic)
+func (l *Lib) MacToDeviceNic(ctx Ctx, domid uint32, mac unsafe.Pointer, nic unsafe.Pointer) int32 {
+	l.called(FnMacToDeviceNic)
+	r, _, _ := purego.SyscallN(l.fn[FnMacToDeviceNic], uintptr(ctx), uintptr(domid), uintptr(mac), uintptr(nic))
+	if int32(r) >= 0 {
+		l.Succeeded(FnMacToDeviceNic)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceNic calls
+//
+//	int libxl_devid_to_device_nic(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_nic *nic)
+func (l *Lib) DevidToDeviceNic(ctx Ctx, domid uint32, devid int32, nic unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceNic)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceNic], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(nic))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevidToDeviceNic)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceUsbctrl calls
+//
+//	int libxl_devid_to_device_usbctrl(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_usbctrl *usbctrl)
+func (l *Lib) DevidToDeviceUsbctrl(ctx Ctx, domid uint32, devid int32, usbctrl unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceUsbctrl)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceUsbctrl], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(usbctrl))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevidToDeviceUsbctrl)
+	}
+	return int32(r)
+}
+
+// CtrlportToDeviceUsbdev calls
+//
+//	int libxl_ctrlport_to_device_usbdev(libxl_ctx *ctx, uint32_t domid, int ctrl, int port, libxl_device_usbdev *usbdev)
+func (l *Lib) CtrlportToDeviceUsbdev(ctx Ctx, domid uint32, ctrl int32, port int32, usbdev unsafe.Pointer) int32 {
+	l.called(FnCtrlportToDeviceUsbdev)
+	r, _, _ := purego.SyscallN(l.fn[FnCtrlportToDeviceUsbdev], uintptr(ctx), uintptr(domid), uintptr(ctrl), uintptr(port), uintptr(usbdev))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCtrlportToDeviceUsbdev)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceVkb calls
+//
+//	int libxl_devid_to_device_vkb(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_vkb *vkb)
+func (l *Lib) DevidToDeviceVkb(ctx Ctx, domid uint32, devid int32, vkb unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceVkb)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVkb], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vkb))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevidToDeviceVkb)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceVdispl calls
+//
+//	int libxl_devid_to_device_vdispl(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_vdispl *vdispl)
+func (l *Lib) DevidToDeviceVdispl(ctx Ctx, domid uint32, devid int32, vdispl unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceVdispl)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVdispl], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vdispl))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevidToDeviceVdispl)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceVsnd calls
+//
+//	int libxl_devid_to_device_vsnd(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_vsnd *vsnd)
+func (l *Lib) DevidToDeviceVsnd(ctx Ctx, domid uint32, devid int32, vsnd unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceVsnd)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVsnd], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vsnd))
+	if int32(r) >= 0 {
+		l.Succeeded(FnDevidToDeviceVsnd)
+	}
+	return int32(r)
+}
+
+// DevidToDeviceVtpm calls
+//
+//	int libxl_devid_to_device_vtpm(libxl_ctx *ctx, uint32_t domid, int devid, libxl_device_vtpm *vtpm)
+func (l *Lib) DevidToDeviceVtpm(ctx Ctx, domid uint32, devid int32, vtpm unsafe.Pointer) int32 {
+	l.called(FnDevidToDeviceVtpm)
+	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVtpm], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vtpm))
+	if int32(r) == 0 {
+		l.Succeeded(FnDevidToDeviceVtpm)
+	}
+	return int32(r)
+}
+
+// UuidToDeviceVtpm calls
+//
+//	int libxl_uuid_to_device_vtpm(libxl_ctx *ctx, uint32_t domid, libxl_uuid *uuid, libxl_device_vtpm *vtpm)
+func (l *Lib) UuidToDeviceVtpm(ctx Ctx, domid uint32, uuid unsafe.Pointer, vtpm unsafe.Pointer) int32 {
+	l.called(FnUuidToDeviceVtpm)
+	r, _, _ := purego.SyscallN(l.fn[FnUuidToDeviceVtpm], uintptr(ctx), uintptr(domid), uintptr(uuid), uintptr(vtpm))
+	if int32(r) == 0 {
+		l.Succeeded(FnUuidToDeviceVtpm)
+	}
+	return int32(r)
+}
+
+// NodemapToCpumap calls
+//
+//	int libxl_nodemap_to_cpumap(libxl_ctx *ctx, const libxl_bitmap *nodemap, libxl_bitmap *cpumap)
+func (l *Lib) NodemapToCpumap(ctx Ctx, nodemap unsafe.Pointer, cpumap unsafe.Pointer) int32 {
+	l.called(FnNodemapToCpumap)
+	r, _, _ := purego.SyscallN(l.fn[FnNodemapToCpumap], uintptr(ctx), uintptr(nodemap), uintptr(cpumap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnNodemapToCpumap)
+	}
+	return int32(r)
+}
+
+// NodeToCpumap calls
+//
+//	int libxl_node_to_cpumap(libxl_ctx *ctx, int node, libxl_bitmap *cpumap)
+func (l *Lib) NodeToCpumap(ctx Ctx, node int32, cpumap unsafe.Pointer) int32 {
+	l.called(FnNodeToCpumap)
+	r, _, _ := purego.SyscallN(l.fn[FnNodeToCpumap], uintptr(ctx), uintptr(node), uintptr(cpumap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnNodeToCpumap)
+	}
+	return int32(r)
+}
+
+// CpumapToNodemap calls
+//
+//	int libxl_cpumap_to_nodemap(libxl_ctx *ctx, const libxl_bitmap *cpumap, libxl_bitmap *nodemap)
+func (l *Lib) CpumapToNodemap(ctx Ctx, cpumap unsafe.Pointer, nodemap unsafe.Pointer) int32 {
+	l.called(FnCpumapToNodemap)
+	r, _, _ := purego.SyscallN(l.fn[FnCpumapToNodemap], uintptr(ctx), uintptr(cpumap), uintptr(nodemap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnCpumapToNodemap)
+	}
+	return int32(r)
+}
+
+// GetOnlineSocketmap calls
+//
+//	int libxl_get_online_socketmap(libxl_ctx *ctx, libxl_bitmap *socketmap)
+func (l *Lib) GetOnlineSocketmap(ctx Ctx, socketmap unsafe.Pointer) int32 {
+	l.called(FnGetOnlineSocketmap)
+	r, _, _ := purego.SyscallN(l.fn[FnGetOnlineSocketmap], uintptr(ctx), uintptr(socketmap))
+	if int32(r) >= 0 {
+		l.Succeeded(FnGetOnlineSocketmap)
+	}
+	return int32(r)
+}
+
+// XtlCreateloggerStdiostream calls
+//
+//	xentoollog_logger_stdiostream *xtl_createlogger_stdiostream(FILE *f, xentoollog_level min_level, unsigned int flags)
+func (l *Lib) XtlCreateloggerStdiostream(f unsafe.Pointer, minLevel int32, flags uint32) unsafe.Pointer {
+	l.called(FnXtlCreateloggerStdiostream)
+	r, _, _ := purego.SyscallN(l.fn[FnXtlCreateloggerStdiostream], uintptr(f), uintptr(minLevel), uintptr(flags))
+	if r != 0 {
+		l.Succeeded(FnXtlCreateloggerStdiostream)
+	}
+	return ptr(r)
+}
+
+// XtlLoggerDestroy calls
+//
+//	void xtl_logger_destroy(struct xentoollog_logger *logger)
+func (l *Lib) XtlLoggerDestroy(logger unsafe.Pointer) {
+	l.called(FnXtlLoggerDestroy)
+	purego.SyscallN(l.fn[FnXtlLoggerDestroy], uintptr(logger))
+	l.Succeeded(FnXtlLoggerDestroy)
 }

@@ -32,13 +32,13 @@ func (l *Lib) NewLogger(fd int, level int) (Logger, func(), error) {
 		return 0, nil, ErrNoMemory
 	}
 	const hideProgress = 4
-	lg, _, _ := purego.SyscallN(l.createLogger, file, uintptr(level), hideProgress)
-	if lg == 0 {
+	lg := l.XtlCreateloggerStdiostream(ptr(file), int32(level), hideProgress)
+	if lg == nil {
 		purego.SyscallN(l.fclose, file)
 		return 0, nil, ErrNoMemory
 	}
-	return Logger(lg), func() {
-		purego.SyscallN(l.destroyLogger, lg)
+	return Logger(uintptr(lg)), func() {
+		l.XtlLoggerDestroy(lg)
 		purego.SyscallN(l.fclose, file)
 	}, nil
 }

@@ -26,8 +26,6 @@ type Lib struct {
 	templates []template   // too
 
 	malloc, calloc, free, fdopen, fclose uintptr
-	createLogger, destroyLogger          uintptr
-	cpuidParse, cpuidParseLeaf           uintptr
 	errnoLocation                        uintptr
 	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
 }
@@ -113,10 +111,6 @@ func (l *Lib) bind(handle uintptr) error {
 		s.dispose = r.optional(f.dispose)
 		s.initUnion = r.optional(f.unionInit)
 	}
-	l.createLogger = r.symbol("xtl_createlogger_stdiostream")
-	l.destroyLogger = r.symbol("xtl_logger_destroy")
-	l.cpuidParse = r.symbol("libxl_cpuid_parse_config")
-	l.cpuidParseLeaf = r.symbol("libxl_cpuid_parse_config_xend")
 	r.handle = purego.RTLD_DEFAULT
 	l.malloc, l.calloc, l.free = r.symbol("malloc"), r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")

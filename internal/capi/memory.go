@@ -101,13 +101,12 @@ func (b *block) CPUID(p unsafe.Pointer, policy string) error {
 		return err
 	}
 	defer b.lib.Free(s)
-	parse := b.lib.cpuidParse
+	parse := b.lib.CpuidParseConfig
 	if strings.Contains(policy, ":") {
-		parse = b.lib.cpuidParseLeaf
+		parse = b.lib.CpuidParseConfigXend
 	}
-	r, _, _ := purego.SyscallN(parse, uintptr(p), uintptr(s))
-	if int32(r) != 0 {
-		return fmt.Errorf("libxl does not understand %q (code %d)", policy, int32(r))
+	if rc := parse(p, s); rc != 0 {
+		return fmt.Errorf("libxl does not understand %q (code %d)", policy, rc)
 	}
 	return nil
 }

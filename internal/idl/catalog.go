@@ -37,30 +37,44 @@ type Excluded struct {
 	pos syntax.Position
 }
 
-// exclude notes a function that is left out.
+// exclude notes functions that are left out.
 func (e *functionEvaluator) exclude(c *call) (starlark.Value, error) {
 	if err := c.take(1, "status", "reason", "go", "since", "arch"); err != nil {
 		return nil, err
 	}
-	x := &Excluded{Section: e.current, Header: e.header, pos: c.pos}
+	x := Excluded{Section: e.current, Header: e.header, pos: c.pos}
 	since := e.schema.First().String()
-	err := errors.Join(c.strInto(&x.Name, 0), c.text(&x.Status, "status"), c.text(&x.Reason, "reason"), c.text(&x.Go, "go"),
+	err := errors.Join(c.text(&x.Status, "status"), c.text(&x.Reason, "reason"), c.text(&x.Go, "go"),
 		c.text(&since, "since"), c.text(&x.Arch, "arch"))
 	if err != nil {
 		return nil, err
 	}
-	if x.Since, err = e.release(c.pos, x.Name, since); err != nil {
-		return nil, err
+	x.Reason = paragraphs(x.Reason)
+	names := []item{{c.args[0], c.pos}}
+	if _, several := c.args[0].(*starlark.List); several {
+		if names, err = c.list(0); err != nil {
+			return nil, err
+		}
 	}
-	switch {
-	case x.Status != StatusReplaced && x.Status != StatusExcluded:
-		return nil, errorAt(c.pos, "%s: expected replaced or excluded as status, got %q", x.Name, x.Status)
-	case (x.Status == StatusReplaced) != (x.Go != ""):
-		return nil, errorAt(c.pos, "%s: expected go = what replaces it if it is replaced, and only then", x.Name)
-	case x.Reason == "":
-		return nil, errorAt(c.pos, "%s: expected a reason", x.Name)
+	for _, it := range names {
+		x := x
+		x.Name, _ = starlark.AsString(it.value)
+		x.pos = it.pos
+		if x.Since, err = e.release(it.pos, x.Name, since); err != nil {
+			return nil, err
+		}
+		switch {
+		case x.Name == "":
+			return nil, errorAt(it.pos, "expected a name, got %s", it.value)
+		case x.Status != StatusReplaced && x.Status != StatusExcluded:
+			return nil, errorAt(it.pos, "%s: expected replaced or excluded as status, got %q", x.Name, x.Status)
+		case (x.Status == StatusReplaced) != (x.Go != ""):
+			return nil, errorAt(it.pos, "%s: expected go = what replaces it if it is replaced, and only then", x.Name)
+		case x.Reason == "":
+			return nil, errorAt(it.pos, "%s: expected a reason", x.Name)
+		}
+		e.Excluded = append(e.Excluded, &x)
 	}
-	e.Excluded = append(e.Excluded, x)
 	return starlark.None, nil
 }
 
@@ -101,6 +115,9 @@ type Entry struct {
 	Status  string
 	Reason  string // of all but what is bound
 }
+
+// Method is the name that the method of a C function has, by the rule.
+func (e Entry) Method() string { return goName(strings.TrimPrefix(e.Name, "libxl_")) }
 
 // Entries lists all functions in the order of idl/functions.idl.
 func (c *Catalog) Entries() []Entry {

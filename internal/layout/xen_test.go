@@ -14,7 +14,7 @@ import (
 )
 
 // fromXen are the files of Xen's tree that make libxl's headers.
-var fromXen = []string{"libxl.h", "libxl_event.h", "libxl_uuid.h", "xentoollog.h", "idl.py", "gentypes.py", "libxl_types.idl"}
+var fromXen = append([]string{"idl.py", "gentypes.py", "libxl_types.idl"}, publicHeaders...)
 
 // listHeader stands for a header that Xen's build makes by a Perl script. Its
 // name has changed.
@@ -54,14 +54,15 @@ func headersFromXen(t *testing.T, clone string, r abi.Release) string {
 			t.Fatal(err)
 		}
 	}
-	output("python3", "gentypes.py", "libxl_types.idl", "_libxl_types.h", "private.h", "json.h", "types.c")
+	output("python3", "gentypes.py", "libxl_types.idl", "_libxl_types.h", "private.h", "_libxl_types_json.h", "types.c")
 	return dir
 }
 
 // TestLayoutsAreThoseOfXensOwnCompiler holds the assertions against headers
 // that Xen's own IDL compiler makes, of every release: also of those that no
 // distribution at hand has. XEN_GIT_DIR names the clone of Xen. To see that
-// each set of assertions knows its release, it has to fail on the next one.
+// each set of assertions knows its release, it has to fail on the next one. The
+// functions are compared too.
 func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 	clone := os.Getenv("XEN_GIT_DIR")
 	if clone == "" {
@@ -72,6 +73,7 @@ func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 			t.Skipf("not tested: there is no %s", tool)
 		}
 	}
+	all := allEntries(t)
 	for i, r := range abi.Releases {
 		t.Run(r.String(), func(t *testing.T) {
 			dir := headersFromXen(t, clone, r)
@@ -82,6 +84,9 @@ func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 			}
 			if complaints := c.compile(t, text.Bytes()); complaints != "" {
 				t.Errorf("the compiler disagrees:\n%s", complaints)
+			}
+			for _, w := range compareFunctions(all, c.functionsOf(t), r, abi.AMD64) {
+				t.Error(w)
 			}
 			if i == 0 {
 				return
