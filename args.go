@@ -116,7 +116,7 @@ func out[T any](f *frame, x *T) capi.Ptr {
 	if err != nil {
 		return f.keep(nil, nil, err)
 	}
-	f.back = append(f.back, func() error { return v.Get(x) })
+	f.back = append(f.back, func() error { return get(f, v, x) })
 	return f.keep(v, v.Ptr(), nil)
 }
 
@@ -209,4 +209,25 @@ func (f *frame) keep(o owned, p capi.Ptr, err error) capi.Ptr {
 	}
 	f.owned = append(f.owned, o)
 	return p
+}
+
+// get copies to Go what libxl has filled, with the CPUID policy, which it has to
+// be asked for.
+func get[T any](f *frame, v capi.Value[T], x *T) error {
+	if err := v.Get(x); err != nil {
+		return err
+	}
+	config, ok := any(x).(*libxl.DomainConfig)
+	if !ok {
+		return nil
+	}
+	var policy error
+	_, err := f.h.loop.Call(f.h.loop.Life(), func(c capi.Ctx) int32 {
+		config.BInfo.Cpuid, policy = f.h.lib.CPUIDPolicy(c, any(v).(capi.Value[libxl.DomainConfig]))
+		return 0
+	})
+	if err == nil {
+		err = policy
+	}
+	return err
 }

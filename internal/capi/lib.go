@@ -26,6 +26,7 @@ type Lib struct {
 	templates []template   // too
 
 	malloc, calloc, free, fdopen, fclose uintptr
+	buildInfoToJSON                      uintptr
 	errnoLocation                        uintptr
 	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
 }
@@ -111,6 +112,7 @@ func (l *Lib) bind(handle uintptr) error {
 		s.dispose = r.optional(f.dispose)
 		s.initUnion = r.optional(f.unionInit)
 	}
+	l.buildInfoToJSON = r.symbol("libxl_domain_build_info_to_json")
 	r.handle = purego.RTLD_DEFAULT
 	l.malloc, l.calloc, l.free = r.symbol("malloc"), r.symbol("calloc"), r.symbol("free")
 	l.fdopen, l.fclose = r.symbol("fdopen"), r.symbol("fclose")

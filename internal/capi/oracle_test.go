@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -49,6 +50,7 @@ func TestOracle(t *testing.T) {
 	t.Run("defaults", o.defaults)
 	t.Run("config", o.config)
 	t.Run("cpuid", o.cpuid)
+	t.Run("policy", o.policy)
 	t.Run("quirks", o.quirks)
 }
 
@@ -337,6 +339,35 @@ func (o *oracle) cpuid(t *testing.T) {
 		t.Error(text)
 	}
 	t.Logf("%d random policies and %q", n, []string(x.Cpuid))
+}
+
+// policy holds CPUIDPolicy against the library's JSON.
+func (o *oracle) policy(t *testing.T) {
+	cpuid(t)
+	told := func(policy ...string) (libxl.CpuidPolicyList, string) {
+		c := libxl.NewDomainConfig()
+		c.BInfo.Cpuid = policy
+		v, err := Encode(o.l, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Free()
+		list, err := o.l.CPUIDPolicy(o.ctx, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list, o.toJSON(t, abi.DomainConfig, v.Ptr())
+	}
+	list, text := told("sse4_1=0", "0x7,0x0:ebx=xxxxxxxxxxxxxxxxxxxxxxxxxx0xxxxx")
+	if len(list) != 2 {
+		t.Errorf("got %q, want two leaves", list)
+	}
+	if again, same := told(list...); !slices.Equal(again, list) || same != text {
+		t.Errorf("%q is %s\nand encoded again %q, %s", list, text, again, same)
+	}
+	if list, _ := told(); list != nil {
+		t.Errorf("no policy is %q", list)
+	}
 }
 
 // quirks makes sure that what the comparison leaves out is the library's doing.
