@@ -49,7 +49,7 @@ static void pv_connect(void)
 	machine.store = page_of(start->store_mfn);
 	machine.store_port = start->store_port;
 	/* Without this list nobody can save the domain. */
-	shared_info.max_pfn = start->pages - 1;
+	shared_info.max_pfn = start->pages; /* one more than the last */
 	shared_info.p2m_cr3 = frame_of((void *)start->page_tables) * PAGE;
 	shared_info.p2m_vaddr = start->mfn_list;
 }
