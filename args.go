@@ -192,6 +192,16 @@ func (f *frame) outStr(s *string) *capi.Ptr {
 	return p
 }
 
+// outInteger is a C int that libxl writes.
+func (f *frame) outInteger(n *int) *int32 {
+	c := new(int32)
+	f.back = append(f.back, func() error {
+		*n = int(*c)
+		return nil
+	})
+	return c
+}
+
 // word is a variable that libxl writes, perhaps only when the operation ends.
 func (f *frame) word(v uint32) capi.Word {
 	if f.err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-// SchedCreditParamsGet tells the parameters of a CPU pool's credit scheduler:
-// its time slice in ms, rate limit and migration delay in µs. libxl.ErrorFail
-// means another scheduler or no such pool. It calls
-// libxl_sched_credit_params_get.
+// SchedCreditParamsGet tells the parameters of the scheduler credit in a CPU
+// pool: time slice (ms), rate limit (us) and migration delay (us).
+// libxl.ErrorFail means that there is no such pool or that it has another
+// scheduler. It calls libxl_sched_credit_params_get.
 func (h *Host) SchedCreditParamsGet(poolid uint32) (scinfo libxl.SchedCreditParams, err error) {
 	f := h.begin(capi.FnSchedCreditParamsGet)
 	scinfoArg := out(f, &scinfo)
@@ -18,20 +18,22 @@ func (h *Host) SchedCreditParamsGet(poolid uint32) (scinfo libxl.SchedCreditPara
 	return scinfo, err
 }
 
-// SchedCreditParamsSet sets the parameters of a CPU pool's credit scheduler:
-// TsliceMs 1 to 1000, RatelimitUs 0 (none) or 100 to 500000 and not above the
-// time slice, VcpuMigrDelayUs up to 100000. What then holds is copied back to
-// scinfo. libxl.ErrorInval means a value out of range, libxl.ErrorFail another
-// scheduler or no such pool. It calls libxl_sched_credit_params_set.
+// SchedCreditParamsSet sets all parameters of the scheduler credit in a CPU
+// pool: time slice (1 to 1000 ms), rate limit (0 for none, else 100 to 500000
+// us, and no longer than the time slice) and migration delay (up to 100000
+// us). scinfo then has what the hypervisor has made of it. libxl.ErrorInval
+// means that a value is out of range, libxl.ErrorFail that there is no such
+// pool or that it has another scheduler. It calls
+// libxl_sched_credit_params_set.
 func (h *Host) SchedCreditParamsSet(poolid uint32, scinfo *libxl.SchedCreditParams) error {
 	f := h.begin(capi.FnSchedCreditParamsSet)
 	scinfoArg := inOut(f, scinfo)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SchedCreditParamsSet(c, poolid, scinfoArg) })
 }
 
-// SchedCredit2ParamsGet tells the rate limit, in µs, of a CPU pool's credit2
-// scheduler. libxl.ErrorFail means another scheduler or no such pool. It calls
-// libxl_sched_credit2_params_get.
+// SchedCredit2ParamsGet tells the rate limit (us) of the scheduler credit2 in
+// a CPU pool. libxl.ErrorFail means that there is no such pool or that it has
+// another scheduler. It calls libxl_sched_credit2_params_get.
 func (h *Host) SchedCredit2ParamsGet(poolid uint32) (scinfo libxl.SchedCredit2Params, err error) {
 	f := h.begin(capi.FnSchedCredit2ParamsGet)
 	scinfoArg := out(f, &scinfo)
@@ -39,27 +41,27 @@ func (h *Host) SchedCredit2ParamsGet(poolid uint32) (scinfo libxl.SchedCredit2Pa
 	return scinfo, err
 }
 
-// SchedCredit2ParamsSet sets the rate limit of a CPU pool's credit2 scheduler:
-// 0 (none) or 100 to 500000 µs. What then holds is copied back to scinfo.
-// libxl.ErrorInval means a value out of range, libxl.ErrorFail another
-// scheduler or no such pool. It calls libxl_sched_credit2_params_set.
+// SchedCredit2ParamsSet sets the rate limit of the scheduler credit2 in a CPU
+// pool: 0 for none, else 100 to 500000 us. libxl.ErrorInval means that it is
+// out of range, libxl.ErrorFail that there is no such pool or that it has
+// another scheduler. It calls libxl_sched_credit2_params_set.
 func (h *Host) SchedCredit2ParamsSet(poolid uint32, scinfo *libxl.SchedCredit2Params) error {
 	f := h.begin(capi.FnSchedCredit2ParamsSet)
 	scinfoArg := inOut(f, scinfo)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SchedCredit2ParamsSet(c, poolid, scinfoArg) })
 }
 
-// SendDebugKeys has the hypervisor act as if these keys had been pressed on
-// its console, one after the other: 'h' lists them. What they print goes to
-// the hypervisor's console; some stop or reboot the host. It calls
-// libxl_send_debug_keys.
+// SendDebugKeys does what the hypervisor's serial console does on these keys,
+// one after the other: "h" lists them. What they print is in
+// [Host.XenConsoleRead]. Some end the host: "R" reboots it, "C" crashes it. It
+// calls libxl_send_debug_keys.
 func (h *Host) SendDebugKeys(keys string) error {
 	f := h.begin(capi.FnSendDebugKeys)
 	keysArg := f.str("keys", keys)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SendDebugKeys(c, keysArg) })
 }
 
-// GetFreecpus tells which physical CPUs are in no CPU pool. It calls
+// GetFreecpus is the physical CPUs that are in no CPU pool. It calls
 // libxl_get_freecpus.
 func (h *Host) GetFreecpus() (cpumap libxl.Bitmap, err error) {
 	f := h.begin(capi.FnGetFreecpus)
@@ -68,90 +70,98 @@ func (h *Host) GetFreecpus() (cpumap libxl.Bitmap, err error) {
 	return cpumap, err
 }
 
-// CpupoolDestroy destroys a CPU pool that has no domains; its CPUs are free
-// then. libxl.ErrorInval means that it has domains or does not exist. It calls
+// CpupoolDestroy removes a CPU pool; its CPUs are free then. libxl.ErrorInval
+// means that domains are in it or that there is no such pool; without a pool
+// of a higher number either, libxl says libxl.ErrorNomem. It calls
 // libxl_cpupool_destroy.
 func (h *Host) CpupoolDestroy(poolid uint32) error {
 	f := h.begin(capi.FnCpupoolDestroy)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolDestroy(c, poolid) })
 }
 
-// CpupoolRename gives a CPU pool another name. Names need not be unique.
-// libxl.ErrorInval means that there is no such pool. It calls
-// libxl_cpupool_rename.
+// CpupoolRename gives a CPU pool another name. libxl does not look whether
+// another pool has it. libxl.ErrorInval or libxl.ErrorNomem mean that there is
+// no such pool. It calls libxl_cpupool_rename.
 func (h *Host) CpupoolRename(name string, poolid uint32) error {
 	f := h.begin(capi.FnCpupoolRename)
 	nameArg := f.str("name", name)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolRename(c, nameArg, poolid) })
 }
 
-// CpupoolCpuadd gives a CPU pool a physical CPU that is in none.
-// libxl.ErrorFail means that it is in one, is offline or does not exist. It
-// calls libxl_cpupool_cpuadd.
+// CpupoolCpuadd puts a free CPU into a CPU pool; if cpu is -1, any.
+// libxl.ErrorFail means that there is no such pool, or that the CPU is not
+// free. It calls libxl_cpupool_cpuadd.
 func (h *Host) CpupoolCpuadd(poolid uint32, cpu int) error {
 	f := h.begin(capi.FnCpupoolCpuadd)
 	cpuArg := f.integer("cpu", cpu)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuadd(c, poolid, cpuArg) })
 }
 
-// CpupoolCpuaddNode gives a CPU pool all physical CPUs of a NUMA node that are
-// in none, and tells how many there were. None is no error. It calls
-// libxl_cpupool_cpuadd_node.
-func (h *Host) CpupoolCpuaddNode(poolid uint32, node int) (cpus int32, err error) {
+// CpupoolCpuaddNode puts all free CPUs of a NUMA node into a CPU pool, and
+// tells how many they were. That there is no such pool or node is no error:
+// the number is 0 then. It calls libxl_cpupool_cpuadd_node.
+func (h *Host) CpupoolCpuaddNode(poolid uint32, node int) (cpus int, err error) {
 	f := h.begin(capi.FnCpupoolCpuaddNode)
 	nodeArg := f.integer("node", node)
-	err = f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuaddNode(c, poolid, nodeArg, &cpus) })
+	cpusArg := f.outInteger(&cpus)
+	err = f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuaddNode(c, poolid, nodeArg, cpusArg) })
 	return cpus, err
 }
 
-// CpupoolCpuaddCpumap gives a CPU pool these physical CPUs. It goes on after a
-// failure, and then ends with libxl.ErrorFail. It calls
-// libxl_cpupool_cpuadd_cpumap.
+// CpupoolCpuaddCpumap puts several free CPUs into a CPU pool. If one of them
+// fails, the others are put there all the same, and the error is
+// libxl.ErrorFail. It calls libxl_cpupool_cpuadd_cpumap.
 func (h *Host) CpupoolCpuaddCpumap(poolid uint32, cpumap libxl.Bitmap) error {
 	f := h.begin(capi.FnCpupoolCpuaddCpumap)
 	cpumapArg := f.bitmap(cpumap)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuaddCpumap(c, poolid, cpumapArg) })
 }
 
-// CpupoolCpuremove takes a physical CPU from a CPU pool. libxl.ErrorFail means
-// that the pool does not have it, or that it is the last one and there are
-// domains. It calls libxl_cpupool_cpuremove.
+// CpupoolCpuremove takes a CPU from a CPU pool; it is free then. If cpu is -1,
+// the last one of the pool. A vCPU that may run only there may run on all CPUs
+// afterwards. libxl.ErrorFail means that the pool does not exist or has no
+// such CPU, that it is the last one of a pool with domains, or CPU 0 in pool
+// 0. It calls libxl_cpupool_cpuremove.
 func (h *Host) CpupoolCpuremove(poolid uint32, cpu int) error {
 	f := h.begin(capi.FnCpupoolCpuremove)
 	cpuArg := f.integer("cpu", cpu)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuremove(c, poolid, cpuArg) })
 }
 
-// CpupoolCpuremoveNode takes all physical CPUs of a NUMA node from a CPU pool,
-// as far as it can be, and tells how many there were. None is no error. It
-// calls libxl_cpupool_cpuremove_node.
-func (h *Host) CpupoolCpuremoveNode(poolid uint32, node int) (cpus int32, err error) {
+// CpupoolCpuremoveNode takes all CPUs of a NUMA node from a CPU pool, and
+// tells how many they were. Those that cannot be taken stay, without an error;
+// so it is if there is no such pool or node. It calls
+// libxl_cpupool_cpuremove_node.
+func (h *Host) CpupoolCpuremoveNode(poolid uint32, node int) (cpus int, err error) {
 	f := h.begin(capi.FnCpupoolCpuremoveNode)
 	nodeArg := f.integer("node", node)
-	err = f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuremoveNode(c, poolid, nodeArg, &cpus) })
+	cpusArg := f.outInteger(&cpus)
+	err = f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuremoveNode(c, poolid, nodeArg, cpusArg) })
 	return cpus, err
 }
 
-// CpupoolCpuremoveCpumap takes these physical CPUs from a CPU pool. It goes on
-// after a failure, and then ends with libxl.ErrorFail. It calls
-// libxl_cpupool_cpuremove_cpumap.
+// CpupoolCpuremoveCpumap takes several CPUs from a CPU pool. If one of them
+// fails, the others are taken all the same, and the error is libxl.ErrorFail.
+// It calls libxl_cpupool_cpuremove_cpumap.
 func (h *Host) CpupoolCpuremoveCpumap(poolid uint32, cpumap libxl.Bitmap) error {
 	f := h.begin(capi.FnCpupoolCpuremoveCpumap)
 	cpumapArg := f.bitmap(cpumap)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolCpuremoveCpumap(c, poolid, cpumapArg) })
 }
 
-// CpupoolMovedomain moves a domain to another CPU pool. libxl.ErrorFail means
-// that the pool does not exist or has no CPU, or that there is no such domain.
-// It calls libxl_cpupool_movedomain.
+// CpupoolMovedomain moves a domain to a CPU pool. Its vCPUs may run on all of
+// the pool's CPUs then, whatever their affinity was, and its scheduler's
+// parameters are the defaults. libxl.ErrorFail means that there is no such
+// domain or pool, or that the pool has no CPU. It calls
+// libxl_cpupool_movedomain.
 func (h *Host) CpupoolMovedomain(poolid uint32, domid libxl.Domid) error {
 	f := h.beginDomain(capi.FnCpupoolMovedomain, domid)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.CpupoolMovedomain(c, poolid, uint32(domid)) })
 }
 
-// CpupoolInfo describes a CPU pool: name, scheduler, number of domains and the
-// physical CPUs in it. libxl.ErrorFail means that there is no such pool. It
-// calls libxl_cpupool_info.
+// CpupoolInfo describes a CPU pool: name, scheduler, number of domains, CPUs.
+// libxl.ErrorFail means that there is no such pool. It calls
+// libxl_cpupool_info.
 func (h *Host) CpupoolInfo(poolid uint32) (info libxl.Cpupoolinfo, err error) {
 	f := h.begin(capi.FnCpupoolInfo)
 	infoArg := out(f, &info)

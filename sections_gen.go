@@ -37,8 +37,7 @@
 // Secondary host operations:
 //
 // [Host.ListVm], [Host.ListCpupool], [Host.GetCpuTopology],
-// [Host.GetNumainfo], [Host.GetPciTopology], [Host.WaitForFreeMemory],
-// [Host.ClearDomidHistory].
+// [Host.GetNumainfo], [Host.GetPciTopology], [Host.ClearDomidHistory].
 //
 // More domain operations:
 //
@@ -53,12 +52,12 @@
 //
 // [Host.GetScheduler], [Host.SchedCreditParamsGet],
 // [Host.SchedCreditParamsSet], [Host.SchedCredit2ParamsGet],
-// [Host.SchedCredit2ParamsSet], [Host.SendDebugKeys], [Host.SetParameters],
-// [Host.GetFreecpus], [Host.CpupoolCreate], [Host.CpupoolDestroy],
-// [Host.CpupoolRename], [Host.CpupoolCpuadd], [Host.CpupoolCpuaddNode],
-// [Host.CpupoolCpuaddCpumap], [Host.CpupoolCpuremove],
-// [Host.CpupoolCpuremoveNode], [Host.CpupoolCpuremoveCpumap],
-// [Host.CpupoolMovedomain], [Host.CpupoolInfo].
+// [Host.SchedCredit2ParamsSet], [Host.SendDebugKeys], [Host.GetFreecpus],
+// [Host.CpupoolCreate], [Host.CpupoolDestroy], [Host.CpupoolRename],
+// [Host.CpupoolCpuadd], [Host.CpupoolCpuaddNode], [Host.CpupoolCpuaddCpumap],
+// [Host.CpupoolCpuremove], [Host.CpupoolCpuremoveNode],
+// [Host.CpupoolCpuremoveCpumap], [Host.CpupoolMovedomain], [Host.CpupoolInfo],
+// [Host.SetParameters].
 //
 // Devices: USB:
 //
@@ -122,8 +121,7 @@
 //
 // Xen's console:
 //
-// [Host.XenConsoleReadStart], [Host.XenConsoleReadLine],
-// [Host.XenConsoleReadFinish].
+// [Host.XenConsoleRead], [Host.XenConsoleRead], [Host.XenConsoleRead].
 //
 // Devices: VDISPL:
 //

@@ -10,10 +10,13 @@ import (
 )
 
 // SetVcpuaffinity says on which physical CPUs a vCPU may run (hard) and on
-// which it should (soft). A map without room for any CPU leaves that affinity
-// as it is; one of the two has to be given, else it is libxl.ErrorInval. CPUs
-// that the vCPU cannot reach, such as those of other CPU pools, are left out
-// silently; if none remains it is libxl.ErrorFail. It calls
+// which of them it runs best (soft). A bitmap without room, such as
+// libxl.Bitmap{}, leaves that affinity as it is. CPUs that the host does not
+// have, or that are not in the domain's CPU pool, are passed over without an
+// error; [Host.ListVcpu] tells what was set.
+//
+// libxl.ErrorInval means that there are neither of the two, libxl.ErrorFail
+// that no such domain or vCPU is there or that no CPU remains. It calls
 // libxl_set_vcpuaffinity.
 func (h *Host) SetVcpuaffinity(domid libxl.Domid, vcpuid uint32, cpumapHard libxl.Bitmap, cpumapSoft libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnSetVcpuaffinity, domid)
@@ -24,9 +27,10 @@ func (h *Host) SetVcpuaffinity(domid libxl.Domid, vcpuid uint32, cpumapHard libx
 	})
 }
 
-// SetVcpuaffinityForce is [Host.SetVcpuaffinity], and also ends a temporary
-// pinning that the hypervisor or the guest itself has made, as dom0 does for
-// its drivers. It calls libxl_set_vcpuaffinity_force.
+// SetVcpuaffinityForce is [Host.SetVcpuaffinity], and ends what the guest
+// itself may have pinned the vCPU to for a while, as dom0 does for some
+// firmware calls; with two bitmaps without room it does only that. It calls
+// libxl_set_vcpuaffinity_force.
 func (h *Host) SetVcpuaffinityForce(domid libxl.Domid, vcpuid uint32, cpumapHard libxl.Bitmap, cpumapSoft libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnSetVcpuaffinityForce, domid)
 	cpumapHardArg := f.optionalBitmap(cpumapHard)
@@ -36,9 +40,9 @@ func (h *Host) SetVcpuaffinityForce(domid libxl.Domid, vcpuid uint32, cpumapHard
 	})
 }
 
-// SetVcpuaffinityAll is [Host.SetVcpuaffinity] for the domain's vCPUs 0 to
-// maxVcpus-1. It goes on after a failure, and then ends with libxl.ErrorFail.
-// It calls libxl_set_vcpuaffinity_all.
+// SetVcpuaffinityAll is [Host.SetVcpuaffinity] for the vCPUs 0 to maxVcpus-1.
+// If one of them fails, the others are changed all the same, and the error is
+// libxl.ErrorFail. It calls libxl_set_vcpuaffinity_all.
 func (h *Host) SetVcpuaffinityAll(domid libxl.Domid, maxVcpus uint32, cpumapHard libxl.Bitmap, cpumapSoft libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnSetVcpuaffinityAll, domid)
 	cpumapHardArg := f.optionalBitmap(cpumapHard)
@@ -48,17 +52,20 @@ func (h *Host) SetVcpuaffinityAll(domid libxl.Domid, maxVcpus uint32, cpumapHard
 	})
 }
 
-// DomainSetNodeaffinity says on which NUMA nodes the domain's memory should
-// be. It does not move memory that the domain has. libxl.ErrorFail means that
-// no node in the map is there. It calls libxl_domain_set_nodeaffinity.
+// DomainSetNodeaffinity says from which NUMA nodes the domain's memory is best
+// taken; all nodes mean that Xen follows the vCPUs' affinity. Memory that the
+// domain has stays where it is. libxl.ErrorFail means that there is no such
+// domain or that the host has none of the nodes. It calls
+// libxl_domain_set_nodeaffinity.
 func (h *Host) DomainSetNodeaffinity(domid libxl.Domid, nodemap libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnDomainSetNodeaffinity, domid)
 	nodemapArg := f.paddedBitmap(nodemap, h.lib.GetMaxNodes)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.DomainSetNodeaffinity(c, uint32(domid), nodemapArg) })
 }
 
-// DomainGetNodeaffinity tells on which NUMA nodes the domain's memory should
-// be. It calls libxl_domain_get_nodeaffinity.
+// DomainGetNodeaffinity is the NUMA nodes from which the domain's memory is
+// best taken. libxl.ErrorFail means that there is no such domain. It calls
+// libxl_domain_get_nodeaffinity.
 func (h *Host) DomainGetNodeaffinity(domid libxl.Domid) (nodemap libxl.Bitmap, err error) {
 	f := h.beginDomain(capi.FnDomainGetNodeaffinity, domid)
 	nodemapArg := f.roomyBitmap(&nodemap, h.lib.GetMaxNodes)
@@ -66,10 +73,14 @@ func (h *Host) DomainGetNodeaffinity(domid libxl.Domid) (nodemap libxl.Bitmap, e
 	return nodemap, err
 }
 
-// SetVcpuonline asks the guest to have just these of its vCPUs online. It does
-// not wait for the guest, which may ignore it. For an HVM guest the device
-// model plugs vCPUs in, and cannot take any away. libxl.ErrorFail means an
-// empty map or more vCPUs than the domain has. It calls libxl_set_vcpuonline.
+// SetVcpuonline tells the guest which of its vCPUs to use: those in cpumap. It
+// does not wait until the guest has done so, which [Host.ListVcpu] shows. A PV
+// or PVH guest reads it from xenstore; an HVM guest is given CPUs by its
+// device model, which cannot take them away again.
+//
+// libxl.ErrorDomainNotfound means that there is no such domain,
+// libxl.ErrorFail that cpumap has no vCPU or more than the domain has. A
+// number that no vCPU has is passed over. It calls libxl_set_vcpuonline.
 func (h *Host) SetVcpuonline(ctx context.Context, domid libxl.Domid, cpumap libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnSetVcpuonline, domid)
 	cpumapArg := f.bitmap(cpumap)
@@ -78,10 +89,10 @@ func (h *Host) SetVcpuonline(ctx context.Context, domid libxl.Domid, cpumap libx
 	})
 }
 
-// DomainSchedParamsGet tells the domain's scheduler and its parameters there;
-// those that the scheduler does not have are -1. libxl.ErrorInval means a
-// scheduler without parameters (arinc653). It calls
-// libxl_domain_sched_params_get.
+// DomainSchedParamsGet tells the scheduler that runs the domain and the
+// domain's parameters in it; those of other schedulers are -1.
+// libxl.ErrorInval means that there is no such domain, or that the scheduler
+// has no parameters for a domain. It calls libxl_domain_sched_params_get.
 func (h *Host) DomainSchedParamsGet(domid libxl.Domid) (params libxl.DomainSchedParams, err error) {
 	f := h.beginDomain(capi.FnDomainSchedParamsGet, domid)
 	paramsArg := out(f, &params)
@@ -89,29 +100,26 @@ func (h *Host) DomainSchedParamsGet(domid libxl.Domid) (params libxl.DomainSched
 	return params, err
 }
 
-// DomainSchedParamsSet sets the domain's parameters in its scheduler. What is
-// -1, as libxl.NewDomainSchedParams has it, stays as it is. Weight is 1 to
-// 65535, Cap a percentage of one CPU, 0 for none; Period and Budget, of the
-// rtds scheduler, are in µs. libxl.ErrorInval means a value out of range or
-// another scheduler than the domain's. It calls libxl_domain_sched_params_set.
+// DomainSchedParamsSet sets the domain's parameters in its scheduler. Those
+// that are -1 stay as they are, and libxl.NewDomainSchedParams has them all
+// so. Sched can be libxl.SchedulerUnknown for whichever runs the domain.
+//
+// credit and credit2 have Weight (1 to 65535) and Cap (percent of a physical
+// CPU, 0 for no limit); rtds has Period and Budget (in us) and Extratime.
+// libxl.ErrorInval means that a value is out of range or that there is no such
+// domain, libxl.ErrorFail that Sched is not the domain's scheduler. It calls
+// libxl_domain_sched_params_set.
 func (h *Host) DomainSchedParamsSet(domid libxl.Domid, params *libxl.DomainSchedParams) error {
 	f := h.beginDomain(capi.FnDomainSchedParamsSet, domid)
 	paramsArg := in(f, params)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.DomainSchedParamsSet(c, uint32(domid), paramsArg) })
 }
 
-// VcpuSchedParamsGet completes the parameters of those vCPUs that params.Vcpus
-// names by their Vcpuid. Only the rtds scheduler has parameters for each vCPU;
-// for others it is libxl.ErrorInval. It calls libxl_vcpu_sched_params_get.
-func (h *Host) VcpuSchedParamsGet(domid libxl.Domid, params *libxl.VcpuSchedParams) error {
-	f := h.beginDomain(capi.FnVcpuSchedParamsGet, domid)
-	paramsArg := inOut(f, params)
-	return f.call(func(c capi.Ctx) int32 { return h.lib.VcpuSchedParamsGet(c, uint32(domid), paramsArg) })
-}
-
-// VcpuSchedParamsGetAll tells the parameters of all vCPUs of the domain. Only
-// the rtds scheduler has parameters for each vCPU; for others it is
-// libxl.ErrorInval. It calls libxl_vcpu_sched_params_get_all.
+// VcpuSchedParamsGetAll tells the parameters of each of the domain's vCPUs in
+// the scheduler rtds: Period and Budget (in us) and Extratime.
+// libxl.ErrorInval means that another scheduler runs the domain, which has no
+// parameters for a vCPU, or that there is no such domain. It calls
+// libxl_vcpu_sched_params_get_all.
 func (h *Host) VcpuSchedParamsGetAll(domid libxl.Domid) (params libxl.VcpuSchedParams, err error) {
 	f := h.beginDomain(capi.FnVcpuSchedParamsGetAll, domid)
 	paramsArg := out(f, &params)
@@ -119,19 +127,20 @@ func (h *Host) VcpuSchedParamsGetAll(domid libxl.Domid) (params libxl.VcpuSchedP
 	return params, err
 }
 
-// VcpuSchedParamsSet sets the parameters of the vCPUs in params.Vcpus: Period
-// and Budget in µs, Budget not above Period. Only the rtds scheduler has
-// parameters for each vCPU; for others, and for values out of range, it is
-// libxl.ErrorInval. It calls libxl_vcpu_sched_params_set.
+// VcpuSchedParamsSet sets the parameters of those vCPUs that are in
+// params.Vcpus, which tell their number in Vcpuid, in the scheduler rtds:
+// Period and Budget (in us) and Extratime, all three. libxl.ErrorInval means
+// that a value is out of range, that there is no such vCPU or domain, or that
+// another scheduler runs the domain. It calls libxl_vcpu_sched_params_set.
 func (h *Host) VcpuSchedParamsSet(domid libxl.Domid, params *libxl.VcpuSchedParams) error {
 	f := h.beginDomain(capi.FnVcpuSchedParamsSet, domid)
 	paramsArg := in(f, params)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.VcpuSchedParamsSet(c, uint32(domid), paramsArg) })
 }
 
-// VcpuSchedParamsSetAll gives all vCPUs of the domain the parameters of the
-// only element of params.Vcpus, as [Host.VcpuSchedParamsSet] does. It calls
-// libxl_vcpu_sched_params_set_all.
+// VcpuSchedParamsSetAll is [Host.VcpuSchedParamsSet] for all vCPUs of the
+// domain alike; params.Vcpus has one element, whose Vcpuid does not matter. It
+// calls libxl_vcpu_sched_params_set_all.
 func (h *Host) VcpuSchedParamsSetAll(domid libxl.Domid, params *libxl.VcpuSchedParams) error {
 	f := h.beginDomain(capi.FnVcpuSchedParamsSetAll, domid)
 	paramsArg := in(f, params)

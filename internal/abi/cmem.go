@@ -2,6 +2,7 @@ package abi
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unsafe"
@@ -81,12 +82,15 @@ func LoadBitmap(p unsafe.Pointer) ([]byte, error) {
 }
 
 // GoString copies a NUL-terminated C string; NULL is the empty string.
-func GoString(p unsafe.Pointer) string {
+func GoString(p unsafe.Pointer) string { return GoStringN(p, math.MaxInt) }
+
+// GoStringN is GoString for a string that ends after limit bytes at the latest.
+func GoStringN(p unsafe.Pointer, limit int) string {
 	if p == nil {
 		return ""
 	}
 	n := 0
-	for *(*byte)(unsafe.Add(p, n)) != 0 {
+	for n < limit && *(*byte)(unsafe.Add(p, n)) != 0 {
 		n++
 	}
 	return strings.Clone(unsafe.String((*byte)(p), n))

@@ -25,6 +25,10 @@ func (t Text) Ptr() unsafe.Pointer { return t.p }
 // Free frees the string, once.
 func (t Text) Free() { t.lib.Free(t.p) }
 
+// TextIn copies a string that remains libxl's and has no NUL if it fills its
+// buffer of n bytes.
+func TextIn(p unsafe.Pointer, n int) string { return abi.GoStringN(p, n) }
+
 // Bitmap is a libxl_bitmap in C memory. libxl may give it other bits.
 type Bitmap struct {
 	lib *Lib

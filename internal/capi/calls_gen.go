@@ -88,7 +88,6 @@ const (
 	FnNumainfoListFree
 	FnGetPciTopology
 	FnPcitopologyListFree
-	FnWaitForFreeMemory
 	FnClearDomidHistory
 	FnSetVcpuaffinity
 	FnSetVcpuaffinityForce
@@ -108,7 +107,6 @@ const (
 	FnSchedCredit2ParamsGet
 	FnSchedCredit2ParamsSet
 	FnSendDebugKeys
-	FnSetParameters
 	FnGetFreecpus
 	FnCpupoolCreate
 	FnCpupoolDestroy
@@ -121,6 +119,7 @@ const (
 	FnCpupoolCpuremoveCpumap
 	FnCpupoolMovedomain
 	FnCpupoolInfo
+	FnSetParameters
 	FnDeviceUsbctrlAdd
 	FnDeviceUsbctrlRemove
 	FnDeviceUsbctrlDestroy
@@ -334,7 +333,6 @@ var fnTable = [numFns]fnInfo{
 	FnNumainfoListFree:            {name: "libxl_numainfo_list_free", method: "NumainfoListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
 	FnGetPciTopology:              {name: "libxl_get_pci_topology", method: "GetPciTopology", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
 	FnPcitopologyListFree:         {name: "libxl_pcitopology_list_free", method: "PcitopologyListFree", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
-	FnWaitForFreeMemory:           {name: "libxl_wait_for_free_memory", method: "WaitForFreeMemory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
 	FnClearDomidHistory:           {name: "libxl_clear_domid_history", method: "ClearDomidHistory", since: abi.R(4, 14), section: "Secondary host operations", library: "libxenlight"},
 	FnSetVcpuaffinity:             {name: "libxl_set_vcpuaffinity", method: "SetVcpuaffinity", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
 	FnSetVcpuaffinityForce:        {name: "libxl_set_vcpuaffinity_force", method: "SetVcpuaffinityForce", since: abi.R(4, 14), section: "More domain operations", library: "libxenlight"},
@@ -354,7 +352,6 @@ var fnTable = [numFns]fnInfo{
 	FnSchedCredit2ParamsGet:       {name: "libxl_sched_credit2_params_get", method: "SchedCredit2ParamsGet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnSchedCredit2ParamsSet:       {name: "libxl_sched_credit2_params_set", method: "SchedCredit2ParamsSet", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnSendDebugKeys:               {name: "libxl_send_debug_keys", method: "SendDebugKeys", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
-	FnSetParameters:               {name: "libxl_set_parameters", method: "SetParameters", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnGetFreecpus:                 {name: "libxl_get_freecpus", method: "GetFreecpus", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnCpupoolCreate:               {name: "libxl_cpupool_create", method: "CpupoolCreate", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnCpupoolDestroy:              {name: "libxl_cpupool_destroy", method: "CpupoolDestroy", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
@@ -367,6 +364,7 @@ var fnTable = [numFns]fnInfo{
 	FnCpupoolCpuremoveCpumap:      {name: "libxl_cpupool_cpuremove_cpumap", method: "CpupoolCpuremoveCpumap", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnCpupoolMovedomain:           {name: "libxl_cpupool_movedomain", method: "CpupoolMovedomain", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnCpupoolInfo:                 {name: "libxl_cpupool_info", method: "CpupoolInfo", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
+	FnSetParameters:               {name: "libxl_set_parameters", method: "SetParameters", since: abi.R(4, 14), section: "Advanced host config", library: "libxenlight"},
 	FnDeviceUsbctrlAdd:            {name: "libxl_device_usbctrl_add", method: "DeviceUsbctrlAdd", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
 	FnDeviceUsbctrlRemove:         {name: "libxl_device_usbctrl_remove", method: "DeviceUsbctrlRemove", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
 	FnDeviceUsbctrlDestroy:        {name: "libxl_device_usbctrl_destroy", method: "DeviceUsbctrlDestroy", since: abi.R(4, 14), section: "Devices: USB", library: "libxenlight"},
@@ -1347,20 +1345,6 @@ func (l *Lib) PcitopologyListFree(list unsafe.Pointer, numDevs int32) {
 	l.Succeeded(FnPcitopologyListFree)
 }
 
-// WaitForFreeMemory calls
-//
-//	int libxl_wait_for_free_memory(libxl_ctx *ctx, uint32_t domid, uint64_t memory_kb, int wait_secs)
-//
-// It may block: it looks once a second for wait_secs.
-func (l *Lib) WaitForFreeMemory(ctx Ctx, domid uint32, memoryKb uint64, waitSecs int32) int32 {
-	l.called(FnWaitForFreeMemory)
-	r, _, _ := purego.SyscallN(l.fn[FnWaitForFreeMemory], uintptr(ctx), uintptr(domid), uintptr(memoryKb), uintptr(waitSecs))
-	if int32(r) >= 0 {
-		l.Succeeded(FnWaitForFreeMemory)
-	}
-	return int32(r)
-}
-
 // ClearDomidHistory calls
 //
 //	int libxl_clear_domid_history(libxl_ctx *ctx)
@@ -1586,18 +1570,6 @@ func (l *Lib) SendDebugKeys(ctx Ctx, keys unsafe.Pointer) int32 {
 	return int32(r)
 }
 
-// SetParameters calls
-//
-//	int libxl_set_parameters(libxl_ctx *ctx, char *params)
-func (l *Lib) SetParameters(ctx Ctx, params unsafe.Pointer) int32 {
-	l.called(FnSetParameters)
-	r, _, _ := purego.SyscallN(l.fn[FnSetParameters], uintptr(ctx), uintptr(params))
-	if int32(r) >= 0 {
-		l.Succeeded(FnSetParameters)
-	}
-	return int32(r)
-}
-
 // GetFreecpus calls
 //
 //	int libxl_get_freecpus(libxl_ctx *ctx, libxl_bitmap *cpumap)
@@ -1738,6 +1710,18 @@ func (l *Lib) CpupoolInfo(ctx Ctx, info unsafe.Pointer, poolid uint32) int32 {
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolInfo], uintptr(ctx), uintptr(info), uintptr(poolid))
 	if int32(r) >= 0 {
 		l.Succeeded(FnCpupoolInfo)
+	}
+	return int32(r)
+}
+
+// SetParameters calls
+//
+//	int libxl_set_parameters(libxl_ctx *ctx, char *params)
+func (l *Lib) SetParameters(ctx Ctx, params unsafe.Pointer) int32 {
+	l.called(FnSetParameters)
+	r, _, _ := purego.SyscallN(l.fn[FnSetParameters], uintptr(ctx), uintptr(params))
+	if int32(r) >= 0 {
+		l.Succeeded(FnSetParameters)
 	}
 	return int32(r)
 }
@@ -2601,7 +2585,7 @@ func (l *Lib) XenConsoleReadStart(ctx Ctx, clear bool) unsafe.Pointer {
 func (l *Lib) XenConsoleReadLine(ctx Ctx, cr unsafe.Pointer, lineR *unsafe.Pointer) int32 {
 	l.called(FnXenConsoleReadLine)
 	r, _, _ := purego.SyscallN(l.fn[FnXenConsoleReadLine], uintptr(ctx), uintptr(cr), uintptr(unsafe.Pointer(lineR)))
-	if int32(r) == 0 {
+	if int32(r) >= 0 {
 		l.Succeeded(FnXenConsoleReadLine)
 	}
 	return int32(r)

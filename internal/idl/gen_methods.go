@@ -144,6 +144,8 @@ func (x *method) argument(m *model, a *Arg) error {
 		x.args = append(x.args, "(*int32)(&"+name+")")
 	case a.base == "integer" && a.Dir == ByValue:
 		variable("int", "f.integer(%q, %s)", name, name)
+	case a.base == "integer" && a.Dir == PointerOut && !x.async:
+		result("int", fmt.Sprintf("f.outInteger(&%s)", name))
 	case goType == "" || x.async && a.Dir != ByValue:
 		return fmt.Errorf("nothing regular")
 	case a.Dir == ByValue:
