@@ -28,6 +28,10 @@ func main() {
 		fmt.Println(xltest.TryOpen())
 		return
 	}
+	if what := os.Getenv(xltest.ExecInstead); what != "" {
+		fmt.Fprintln(os.Stderr, xltest.BecomeAnother(what))
+		os.Exit(1)
+	}
 	failed, err := run()
 	switch {
 	case err != nil:

@@ -1,0 +1,193 @@
+package xltest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+const execSection = "Domain operations: Exec helper functions"
+
+var execChecks = []check{
+	{execSection, "the console's client talks to a guest, started beside the program and in its place", checkConsoleClients},
+	{execSection, "a console can be read and written, and ends with the guest", checkConsoleAttach},
+	{execSection, "the VNC viewer is started with the screen's address", checkVncviewer},
+	{execSection, "without a console or a screen there is an error", checkExecErrors},
+}
+
+// ExecInstead is set in the environment of a copy of the program which becomes
+// another one: "console 5", "primary 5" or "vncviewer 5".
+const ExecInstead = "XLTEST_EXEC"
+
+// BecomeAnother does what ExecInstead says. It returns only what went wrong.
+func BecomeAnother(what string) error {
+	kind, number, _ := strings.Cut(what, " ")
+	domid, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	h, err := xenlight.Open()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case "console":
+		return h.ConsoleExec(libxl.Domid(domid), 0, libxl.ConsoleTypePv)
+	case "primary":
+		return h.PrimaryConsoleExec(libxl.Domid(domid))
+	case "vncviewer":
+		return h.VncviewerExec(libxl.Domid(domid), false)
+	}
+	return errors.New(what)
+}
+
+// instead is the command of a copy of the program that becomes another one.
+func (t *T) instead(kind string, domid libxl.Domid) *exec.Cmd {
+	cmd := exec.CommandContext(t.ctx, "/proc/self/exe")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", ExecInstead, kind, domid))
+	return cmd
+}
+
+func checkConsoleClients(t *T) {
+	for _, kind := range guestTypes {
+		g := t.create(t.tiny(kind, ""))
+		g.do("DomainUnpause", t.Host.DomainUnpause)
+		console, err := t.Host.ConsoleCommand(g.Domid, 0, libxl.ConsoleTypePv)
+		t.ok(err, "ConsoleCommand")
+		primary, err := t.Host.PrimaryConsoleCommand(g.Domid)
+		t.ok(err, "PrimaryConsoleCommand")
+		for i, cmd := range []*exec.Cmd{console, primary, t.instead("console", g.Domid), t.instead("primary", g.Domid)} {
+			said := converse(t, cmd, fmt.Sprintf("echo answer-%d", i), fmt.Sprintf("answer-%d", i))
+			t.Logf("%s: %q", cmd.Args[0], said)
+		}
+	}
+}
+
+// converse starts a program, writes a line to it, waits for an answer in a line of
+// its own, and ends it.
+func converse(t *T, cmd *exec.Cmd, line, answer string) string {
+	in, err := cmd.StdinPipe()
+	t.ok(err, "a pipe")
+	out, err := cmd.StdoutPipe()
+	t.ok(err, "a pipe")
+	t.ok(cmd.Start(), cmd.Path)
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	go func() {
+		// The client may not be attached yet, and what it is given before is lost.
+		for range time.Tick(time.Second) {
+			if _, err := io.WriteString(in, line+"\n"); err != nil {
+				return
+			}
+		}
+	}()
+	var said strings.Builder
+	buf := make([]byte, 512)
+	for {
+		n, err := out.Read(buf)
+		said.Write(buf[:n])
+		for l := range strings.Lines(said.String()) {
+			if strings.Trim(l, "\r\n> ") == answer {
+				return said.String()
+			}
+		}
+		if err != nil {
+			t.Fatalf("%s: no answer to %q: %v; it said %q", cmd.Path, line, err, said.String())
+		}
+	}
+}
+
+func checkConsoleAttach(t *T) {
+	g := t.create(t.tiny(libxl.DomainTypePvh, ""))
+	c, err := t.Host.PrimaryConsoleAttach(g.Domid)
+	t.ok(err, "PrimaryConsoleAttach")
+	defer c.Close()
+	g.do("DomainUnpause", t.Host.DomainUnpause)
+	said := make(chan string)
+	go func() {
+		all, err := io.ReadAll(c)
+		said <- fmt.Sprintf("%s%v", all, err)
+	}()
+	_, err = io.WriteString(c, "echo attached\npoweroff\n")
+	t.ok(err, "writing")
+	g.shutDown()
+	g.destroy()
+	select {
+	case all := <-said:
+		if !strings.Contains(all, "attached") || !strings.HasSuffix(all, "<nil>") {
+			t.Errorf("the console said %q", all)
+		}
+	case <-t.ctx.Done():
+		t.Errorf("the console has not ended")
+	}
+}
+
+func checkVncviewer(t *T) {
+	t.needQemu()
+	viewer := t.script("#!/bin/sh\necho viewer \"$@\"\n")
+	t.Setenv("VNCVIEWER", viewer)
+	c := t.hvm()
+	hvm := c.BInfo.TypeUnion.(*libxl.DomainBuildInfoTypeUnionHvm)
+	hvm.Vnc.Enable.Set(true)
+	hvm.Vnc.Listen = "127.0.0.1"
+	hvm.Vnc.Display = 7
+	g := t.create(c)
+	cmd, err := t.Host.VncviewerCommand(g.Domid, true)
+	t.ok(err, "VncviewerCommand")
+	for _, cmd := range []*exec.Cmd{cmd, t.instead("vncviewer", g.Domid)} {
+		out, err := cmd.CombinedOutput()
+		t.ok(err, "the viewer")
+		equal(t, "the viewer's arguments", strings.TrimSpace(string(out)), "viewer 127.0.0.1:7")
+	}
+}
+
+func checkExecErrors(t *T) {
+	g := t.create(t.tiny(libxl.DomainTypePvh, ""))
+	_, err := t.Host.VncviewerCommand(g.Domid, false)
+	wantError(t, "VncviewerCommand of a guest without a screen", err)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("VncviewerCommand of a guest without a screen: %v", err)
+	}
+	wantCode(t, "VncviewerExec of a guest without a screen", t.Host.VncviewerExec(g.Domid, false), libxl.ErrorFail)
+	wantError(t, "PrimaryConsoleExec of no domain", t.Host.PrimaryConsoleExec(nobody))
+	wantField(t, "ConsoleExec of no kind", t.Host.ConsoleExec(g.Domid, 0, -5), "kind")
+	_, err = t.Host.PrimaryConsoleAttach(nobody)
+	wantError(t, "PrimaryConsoleAttach to no domain", err)
+	escape := xenlight.EscapeCharacter("x")
+	_, err = t.Host.ConsoleCommand(g.Domid, 0, libxl.ConsoleTypePv, escape)
+	if t.release() < 18 {
+		wantUnsupported(t, "ConsoleCommand with an escape character", err)
+		wantUnsupported(t, "ConsoleExec with an escape character", t.Host.ConsoleExec(g.Domid, 0, libxl.ConsoleTypePv, escape))
+	} else {
+		t.ok(err, "ConsoleCommand with an escape character")
+	}
+}
+
+// script makes a program, until the end of the check.
+func (t *T) script(text string) string {
+	name := t.file(text, int64(len(text)))
+	t.ok(os.Chmod(name, 0o755), name)
+	return name
+}
+
+// Setenv sets an environment variable until the end of the check.
+func (t *T) Setenv(key, value string) {
+	old, had := os.LookupEnv(key)
+	t.ok(os.Setenv(key, value), key)
+	t.Cleanup(func() {
+		if had {
+			os.Setenv(key, old)
+		} else {
+			os.Unsetenv(key)
+		}
+	})
+}
