@@ -41,7 +41,7 @@ func (l *Loop) pump() {
 		}
 		if fds[0].Revents != 0 {
 			var buf [8]byte
-			unix.Read(l.wakeFd, buf[:])
+			_, _ = unix.Read(l.wakeFd, buf[:])
 		}
 		l.lib.Afterpoll(l.ctx, fds[1:n+1])
 	}
@@ -62,7 +62,7 @@ func (l *Loop) isBroken() bool {
 func (l *Loop) wake() {
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	unix.Write(l.wakeFd, one[:])
+	_, _ = unix.Write(l.wakeFd, one[:])
 }
 
 // dispatch hands every queued event to its handler.

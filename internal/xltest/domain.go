@@ -191,7 +191,7 @@ var createErrorChecks = func() (checks []check) {
 				before := xenstoreKeys(t)
 				domid, err := t.Host.DomainCreateNew(t.ctx, config)
 				if err == nil {
-					t.Host.DomainDestroy(t.ctx, domid)
+					_ = t.Host.DomainDestroy(t.ctx, domid)
 				}
 				wantCode(t, "DomainCreateNew", err, c.code)
 				equal(t, "the domain's number", domid, libxl.InvalidDomid)
