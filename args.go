@@ -182,14 +182,19 @@ func (f *frame) newBitmap(bits []byte) capi.Bitmap {
 	return c
 }
 
-// outStr is a string that libxl gives away.
+// outStr is a string that libxl gives away, perhaps only when the operation
+// ends.
 func (f *frame) outStr(s *string) *capi.Ptr {
-	p := new(capi.Ptr)
+	if f.err != nil {
+		return nil
+	}
+	slot, err := capi.NewSlot(f.h.lib)
+	f.keep(slot, nil, err)
 	f.back = append(f.back, func() error {
-		*s = f.h.lib.TakeString(*p)
+		*s = slot.Take()
 		return nil
 	})
-	return p
+	return slot.Addr()
 }
 
 // outInteger is a C int that libxl writes.

@@ -21,3 +21,18 @@ func (h *Host) RetrieveDomainConfiguration(ctx context.Context, domid libxl.Domi
 	})
 	return dConfig, err
 }
+
+// QemuMonitorCommand gives the device model's human monitor (QEMU's HMP) a
+// command and returns what it prints; a command that it does not know is no
+// error, but printed. libxl.ErrorNotReady or libxl.ErrorFail means that the
+// domain has no device model which can be asked. It calls
+// libxl_qemu_monitor_command.
+func (h *Host) QemuMonitorCommand(ctx context.Context, domid libxl.Domid, commandLine string) (output string, err error) {
+	f := h.beginDomain(capi.FnQemuMonitorCommand, domid)
+	commandLineArg := f.str("commandLine", commandLine)
+	outputArg := f.outStr(&output)
+	err = f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		return h.lib.QemuMonitorCommand(c, uint32(domid), commandLineArg, outputArg, how)
+	})
+	return output, err
+}

@@ -21,10 +21,6 @@ import (
 var notYet = []string{
 	"Host.WaitForMemoryTarget",
 	"Host.ConsoleAddXenstore",
-	"Host.UserdataStore",
-	"Host.UserdataRetrieve",
-	"Host.UserdataUnlink",
-	"Host.QemuMonitorCommand",
 	"Host.PsrCatGetInfo",
 	"Host.PsrCatGetL3Info",
 	"Host.PsrGetHwInfo",
@@ -37,7 +33,6 @@ var notYet = []string{
 	"Host.MsVmGenidIsZero",
 	"Host.MsVmGenidCopy",
 	"Host.DeviceEventsHandler",
-	"Host.DomainRemusStart",
 	"Host.DeviceVsndGetinfo",
 	"Host.DtOverlay",
 	"Host.DtOverlayDomain",

@@ -28,6 +28,9 @@ func (h *Host) DomainPreserve(domid libxl.Domid, info *libxl.DomainCreateInfo, n
 		// libxl checks this as well, but then leaves a transaction of xenstore's open.
 		var has string
 		rc, err := h.loop.Call(h.loop.Life(), func(c capi.Ctx) int32 {
+			if rc := f.exists(c); rc != 0 {
+				return rc
+			}
 			other := uint32(domid)
 			has = h.lib.TakeString(h.lib.DomidToName(c, uint32(domid)))
 			if h.lib.NameToDomid(c, newName, &other) == 0 && other != uint32(domid) {
@@ -38,14 +41,31 @@ func (h *Host) DomainPreserve(domid libxl.Domid, info *libxl.DomainCreateInfo, n
 		switch {
 		case err != nil:
 			f.check(err)
+		case libxl.Error(rc) == libxl.ErrorInval:
+			f.refuse("nameSuffix", "another domain is named %q", info.Name+nameSuffix)
+		case rc != 0:
+			f.check(libxl.Error(rc))
 		case has != info.Name:
 			f.refuse("Name", "the domain's name is %q", has)
-		case rc != 0:
-			f.refuse("nameSuffix", "another domain is named %q", info.Name+nameSuffix)
 		}
 	}
 	return f.call(func(c capi.Ctx) int32 {
 		return h.lib.DomainPreserve(c, uint32(domid), infoArg, suffixArg, capi.UUIDWords(newUuid))
+	})
+}
+
+// SendSysrq asks a Linux guest's kernel to act as if this magic SysRq key had been
+// pressed, such as 's' for sync. It does not wait for the guest, and does not tell
+// whether the guest has heard; libxl.ErrorDomainNotfound if there is no such
+// domain. It calls libxl_send_sysrq.
+func (h *Host) SendSysrq(domid libxl.Domid, key byte) error {
+	f := h.beginDomain(capi.FnSendSysrq, domid)
+	return f.call(func(c capi.Ctx) int32 {
+		// libxl would write to xenstore all the same, and leave that there.
+		if rc := f.exists(c); rc != 0 {
+			return rc
+		}
+		return h.lib.SendSysrq(c, uint32(domid), key)
 	})
 }
 

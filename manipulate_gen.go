@@ -22,14 +22,6 @@ func (h *Host) SendTrigger(ctx context.Context, domid libxl.Domid, trigger libxl
 	})
 }
 
-// SendSysrq asks a Linux guest's kernel to act as if this magic SysRq key had
-// been pressed, such as 's' for sync. It does not wait for the guest, and does
-// not tell whether the guest heard. It calls libxl_send_sysrq.
-func (h *Host) SendSysrq(domid libxl.Domid, sysrq byte) error {
-	f := h.beginDomain(capi.FnSendSysrq, domid)
-	return f.call(func(c capi.Ctx) int32 { return h.lib.SendSysrq(c, uint32(domid), sysrq) })
-}
-
 // DomainSetmaxmem sets how much memory the domain may have at most, in kB;
 // what it has is [Host.SetMemoryTarget]'s business. libxl.ErrorFail means that
 // it is less than the current target or that there is no such domain. It calls

@@ -193,3 +193,25 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 	}
 	return f.ended(out)
 }
+
+// DomainRemusStart keeps a copy of a domain that runs: it suspends the guest every
+// info.Interval ms, writes to w what has changed, and lets the guest go on. At the
+// other end [Host.DomainCreateRestore] with CheckpointedStream remus makes a
+// domain of it as soon as the stream ends. It calls libxl_domain_remus_start.
+//
+// It returns when the copy cannot go on, or when ctx is over, always with an
+// error; the guest then goes on here as with [Host.DomainSuspend]. R is the way
+// back from the other end, for COLO; otherwise nil. libxl demands that info.Colo
+// is set, to true or false, and AllowUnsafe for doing without Netbuf or Diskbuf,
+// or with Blackhole, which says that nobody reads what is written to w.
+func (h *Host) DomainRemusStart(ctx context.Context, info *libxl.DomainRemusInfo, domid libxl.Domid, w io.Writer, r io.Reader) error {
+	f := h.beginDomain(capi.FnDomainRemusStart, domid)
+	how, back := in(f, info), int32(-1)
+	fd := f.output(ctx, "w", w)
+	if r != nil {
+		back = f.input("r", r)
+	}
+	return f.suspend(ctx, func(c capi.Ctx, op *capi.AsyncopHow) int32 {
+		return h.lib.DomainRemusStart(c, how, uint32(domid), fd, back, op)
+	})
+}

@@ -2,6 +2,7 @@ package capi
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"github.com/go-xenlight/xenlight/internal/abi"
@@ -28,6 +29,44 @@ func (t Text) Free() { t.lib.Free(t.p) }
 // TextIn copies a string that remains libxl's and has no NUL if it fills its
 // buffer of n bytes.
 func TextIn(p unsafe.Pointer, n int) string { return abi.GoStringN(p, n) }
+
+// TakeBytes copies and frees bytes that libxl has given away.
+func (l *Lib) TakeBytes(p unsafe.Pointer, n int32) []byte {
+	if p == nil {
+		return nil
+	}
+	b := slices.Clone(unsafe.Slice((*byte)(p), max(n, 0)))
+	l.Free(p)
+	return b
+}
+
+// Slot is a C variable for a string that libxl gives away.
+type Slot struct {
+	lib *Lib
+	p   *unsafe.Pointer
+}
+
+// NewSlot makes a variable that is NULL.
+func NewSlot(l *Lib) (Slot, error) {
+	p, err := l.Alloc(unsafe.Sizeof(uintptr(0)))
+	return Slot{l, (*unsafe.Pointer)(p)}, err
+}
+
+// Addr is the address to give to libxl.
+func (s Slot) Addr() *unsafe.Pointer { return s.p }
+
+// Take copies and frees the string.
+func (s Slot) Take() string {
+	text := s.lib.TakeString(*s.p)
+	*s.p = nil
+	return text
+}
+
+// Free frees the variable, and the string if nobody has taken it, once.
+func (s Slot) Free() {
+	s.lib.Free(*s.p)
+	s.lib.Free(unsafe.Pointer(s.p))
+}
 
 // Bitmap is a libxl_bitmap in C memory. libxl may give it other bits.
 type Bitmap struct {
