@@ -23,6 +23,11 @@ func (f *frame) domain(name string, d libxl.Domid) uint32 {
 	return uint32(d)
 }
 
+// mustExist looks for the domain where libxl does not.
+func (f *frame) mustExist() {
+	f.count(f.exists)
+}
+
 // integer is a C int.
 func (f *frame) integer(name string, n int) int32 {
 	if n < math.MinInt32 || n > math.MaxInt32 {
@@ -164,12 +169,10 @@ func (f *frame) count(g func(capi.Ctx) int32) int {
 		return 0
 	}
 	n, err := f.h.loop.Call(f.h.loop.Life(), g)
-	switch {
-	case err != nil:
-		f.check(err)
-	case n < 0:
-		f.check(libxl.Error(n))
+	if n < 0 {
+		err = libxl.Error(n)
 	}
+	f.check(err)
 	return max(int(n), 0)
 }
 

@@ -14,8 +14,8 @@ import (
 // libxl has chosen (backend, defaults) is copied back to disk.
 //
 // libxl.ErrorDeviceExists means that the domain has a disk with this Vdev,
-// libxl.ErrorInval that Vdev or the format cannot be, libxl.ErrorFail that the
-// image is missing or the backend did not come up. It calls
+// libxl.ErrorInval that Vdev or the format cannot be or that the image is
+// missing, libxl.ErrorFail that the backend did not come up. It calls
 // libxl_device_disk_add.
 func (h *Host) DeviceDiskAdd(ctx context.Context, domid libxl.Domid, disk *libxl.DeviceDisk) error {
 	f := h.beginDomain(capi.FnDeviceDiskAdd, domid)

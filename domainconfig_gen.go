@@ -11,8 +11,9 @@ import (
 
 // RetrieveDomainConfiguration is the configuration that the domain was created
 // with, changed as the domain has changed since: name, memory, vCPUs,
-// scheduler and devices. libxl.ErrorFail means that there is no such domain or
-// that libxl has not created it. It calls libxl_retrieve_domain_configuration.
+// scheduler and devices. libxl.ErrorLockFail means that there is no such
+// domain, libxl.ErrorFail that libxl has not created it. It calls
+// libxl_retrieve_domain_configuration.
 func (h *Host) RetrieveDomainConfiguration(ctx context.Context, domid libxl.Domid) (dConfig libxl.DomainConfig, err error) {
 	f := h.beginDomain(capi.FnRetrieveDomainConfiguration, domid)
 	dConfigArg := out(f, &dConfig)

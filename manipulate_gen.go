@@ -24,8 +24,8 @@ func (h *Host) SendTrigger(ctx context.Context, domid libxl.Domid, trigger libxl
 
 // DomainSetmaxmem sets how much memory the domain may have at most, in kB;
 // what it has is [Host.SetMemoryTarget]'s business. libxl.ErrorFail means that
-// it is less than the current target or that there is no such domain. It calls
-// libxl_domain_setmaxmem.
+// it is less than the current target, libxl.ErrorLockFail that there is no
+// such domain. It calls libxl_domain_setmaxmem.
 func (h *Host) DomainSetmaxmem(domid libxl.Domid, targetMemkb uint64) error {
 	f := h.beginDomain(capi.FnDomainSetmaxmem, domid)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.DomainSetmaxmem(c, uint32(domid), targetMemkb) })
@@ -46,7 +46,7 @@ func (h *Host) GetMemoryTarget(domid libxl.Domid) (target uint64, err error) {
 // more again. It does not wait for the guest: see [Host.WaitForMemoryTarget].
 //
 // libxl.ErrorInval means more than the domain's maximum, or less than 128 MB
-// for dom0; libxl.ErrorFail that there is no such domain. It calls
+// for dom0; libxl.ErrorLockFail that there is no such domain. It calls
 // libxl_set_memory_target.
 func (h *Host) SetMemoryTarget(domid libxl.Domid, targetMemkb int64, relative bool, enforce bool) error {
 	f := h.beginDomain(capi.FnSetMemoryTarget, domid)

@@ -15,6 +15,7 @@ import (
 // libxl_device_9pfs_add. Since Xen 4.19.
 func (h *Host) Device9PfsAdd(ctx context.Context, domid libxl.Domid, p9 *libxl.DeviceP9) error {
 	f := h.beginDomain(capi.FnDevice9PfsAdd, domid)
+	f.mustExist()
 	p9Arg := inOut(f, p9)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.Device9PfsAdd(c, uint32(domid), p9Arg, how)

@@ -15,6 +15,7 @@ import (
 // libxl_device_vfb_add.
 func (h *Host) DeviceVfbAdd(ctx context.Context, domid libxl.Domid, vfb *libxl.DeviceVfb) error {
 	f := h.beginDomain(capi.FnDeviceVfbAdd, domid)
+	f.mustExist()
 	vfbArg := inOut(f, vfb)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DeviceVfbAdd(c, uint32(domid), vfbArg, how)

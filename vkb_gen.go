@@ -13,6 +13,7 @@ import (
 // number (Devid) is copied back to vkb. It calls libxl_device_vkb_add.
 func (h *Host) DeviceVkbAdd(ctx context.Context, domid libxl.Domid, vkb *libxl.DeviceVkb) error {
 	f := h.beginDomain(capi.FnDeviceVkbAdd, domid)
+	f.mustExist()
 	vkbArg := inOut(f, vkb)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DeviceVkbAdd(c, uint32(domid), vkbArg, how)

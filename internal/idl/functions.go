@@ -41,6 +41,7 @@ type Arg struct {
 	Since    Release // releases before know no such parameter; zero if all do
 	Bits     string  // a bitmap that must be allocated before: the function that tells how many bits
 	Needs    string  // a member that must not be zero: libxl would crash
+	Exists   bool    // the domain must exist: libxl does not look
 }
 
 // The return conventions.
@@ -277,11 +278,13 @@ func (e *functionEvaluator) arg(f *Function, it item) (*Arg, error) {
 			a.Since = r
 		case key == "bits" && isText && a.base == "bitmap" && a.Dir != ByValue:
 			a.Bits = text
+		case key == "exists" && kv[1] == starlark.True && a.base == "domid" && a.Dir == ByValue:
+			a.Exists = true
 		case key == "needs" && isText && e.schema.hasMember(a.base, text):
 			a.Needs = text
 		default:
-			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release), bits (a function, of a bitmap) "+
-				"or needs (a member, of a struct), got %s: %s", name, kv[0], kv[1])
+			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release), bits (a function, of a bitmap), "+
+				"needs (a member, of a struct) or exists (True, of a domain), got %s: %s", name, kv[0], kv[1])
 		}
 	}
 	return a, nil

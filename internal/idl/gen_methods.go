@@ -109,6 +109,9 @@ func (x *method) argument(m *model, a *Arg) error {
 		return fmt.Errorf("progress")
 	case a.base == "domid" && a.Dir == ByValue && x.domid == "":
 		x.domid = name
+		if a.Exists {
+			x.vars = append(x.vars, "f.mustExist()")
+		}
 		param("libxl.Domid", "uint32(%s)", name)
 	case a.base == "domid" && a.Dir == ByValue:
 		variable("libxl.Domid", "f.domain(%q, %s)", name, name)
