@@ -249,3 +249,17 @@ func get[T any](f *frame, v capi.Value[T], x *T) error {
 	}
 	return err
 }
+
+// block is memory of some bytes that libxl reads and writes; back gets them after
+// success.
+func (f *frame) block(data []byte, back func([]byte)) capi.Ptr {
+	if f.err != nil {
+		return nil
+	}
+	b, err := capi.NewBlock(f.h.lib, data)
+	f.back = append(f.back, func() error {
+		back(b.Bytes())
+		return nil
+	})
+	return f.keep(b, b.Ptr(), err)
+}

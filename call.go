@@ -250,3 +250,24 @@ func (f *frame) copyBack() error {
 	}
 	return nil
 }
+
+// filledList makes a call that stores an array and its length, which free takes
+// back. Mend, if not nil, completes the array before it is read.
+func filledList[T any](f *frame, g func(capi.Ctx, *capi.Ptr, *uint32) int32,
+	mend func(capi.Ptr, int), free func(capi.Ptr, int32)) (xs []T, err error) {
+	var p capi.Ptr
+	var n uint32
+	f.back = append(f.back, func() (err error) {
+		if p == nil {
+			return nil
+		}
+		defer free(p, int32(n))
+		if mend != nil {
+			mend(p, int(n))
+		}
+		xs, err = capi.DecodeList[T](f.h.lib, p, int(n))
+		return err
+	})
+	err = f.call(func(c capi.Ctx) int32 { return g(c, &p, &n) })
+	return xs, err
+}

@@ -3,6 +3,8 @@
 package xenlight
 
 import (
+	"context"
+
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -28,4 +30,16 @@ func (h *Host) DeviceChannelGetinfo(domid libxl.Domid, channel *libxl.DeviceChan
 		return h.lib.DeviceChannelGetinfo(c, uint32(domid), channelArg, channelinfoArg)
 	})
 	return channelinfo, err
+}
+
+// ConsoleAddXenstore tells xenconsoled of the console of a domain that Xen has
+// made at boot, without a toolstack: backend is the domain that xenconsoled
+// runs in, evtch the domain's event channel and gfn the frame of the console's
+// page. It calls libxl_console_add_xenstore. Since Xen 4.18.
+func (h *Host) ConsoleAddXenstore(ctx context.Context, domid libxl.Domid, backend libxl.Domid, evtch uint32, gfn uint) error {
+	f := h.beginDomain(capi.FnConsoleAddXenstore, domid)
+	backendArg := f.domain("backend", backend)
+	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		return h.lib.ConsoleAddXenstore(c, uint32(domid), backendArg, evtch, gfn, how)
+	})
 }

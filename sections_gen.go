@@ -116,8 +116,8 @@
 //
 // Miscellaneous behavior:
 //
-// [Host.MsVmGenidGenerate], [Host.MsVmGenidIsZero], [Host.MsVmGenidCopy],
-// [Host.DeviceEventsHandler], [Host.DomainCoreDump], [Host.DomainRemusStart].
+// [Host.MsVmGenidGenerate], [Host.DeviceEventsHandler], [Host.DomainCoreDump],
+// [Host.DomainRemusStart].
 //
 // Xen's console:
 //

@@ -127,3 +127,44 @@ func (b Bitmap) Free() {
 func UUIDWords(u [16]byte) [2]uintptr {
 	return [2]uintptr{uintptr(binary.NativeEndian.Uint64(u[:8])), uintptr(binary.NativeEndian.Uint64(u[8:]))}
 }
+
+// Block is memory for something that is no struct of the IDL.
+type Block struct {
+	lib  *Lib
+	p    unsafe.Pointer
+	size int
+}
+
+// NewBlock copies bytes to memory of their size.
+func NewBlock(l *Lib, data []byte) (Block, error) {
+	p, err := l.Alloc(uintptr(max(len(data), 1)))
+	if err != nil {
+		return Block{}, err
+	}
+	copy(unsafe.Slice((*byte)(p), len(data)), data)
+	return Block{l, p, len(data)}, nil
+}
+
+// Ptr is the address to give to libxl.
+func (b Block) Ptr() unsafe.Pointer { return b.p }
+
+// Bytes are the bytes as they are now, until Free.
+func (b Block) Bytes() []byte { return unsafe.Slice((*byte)(b.p), b.size) }
+
+// Free frees the block, once.
+func (b Block) Free() { b.lib.Free(b.p) }
+
+// SetKeys sets the key of the keyed union in each of n structs that libxl has
+// filled without it.
+func SetKeys[T any](l *Lib, p unsafe.Pointer, n int, key int32) {
+	t := abi.Of[T]()
+	layout := l.Codec.Layout(t)
+	for i := range t.Fields {
+		if t.Fields[i].Kind != abi.KindUnion {
+			continue
+		}
+		for j := range n {
+			*(*int32)(unsafe.Add(p, uintptr(j)*uintptr(layout.Size)+uintptr(layout.Members[i].Aux))) = key
+		}
+	}
+}

@@ -189,8 +189,6 @@ const (
 	FnPrimaryConsoleExec
 	FnVncviewerExec
 	FnMsVmGenidGenerate
-	FnMsVmGenidIsZero
-	FnMsVmGenidCopy
 	FnDeviceEventsHandler
 	FnDomainCoreDump
 	FnDomainRemusStart
@@ -434,8 +432,6 @@ var fnTable = [numFns]fnInfo{
 	FnPrimaryConsoleExec:          {name: "libxl_primary_console_exec", method: "PrimaryConsoleExec", since: abi.R(4, 14), section: "Domain operations: Exec helper functions", library: "libxenlight"},
 	FnVncviewerExec:               {name: "libxl_vncviewer_exec", method: "VncviewerExec", since: abi.R(4, 14), section: "Domain operations: Exec helper functions", library: "libxenlight"},
 	FnMsVmGenidGenerate:           {name: "libxl_ms_vm_genid_generate", method: "MsVmGenidGenerate", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
-	FnMsVmGenidIsZero:             {name: "libxl_ms_vm_genid_is_zero", method: "MsVmGenidIsZero", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
-	FnMsVmGenidCopy:               {name: "libxl_ms_vm_genid_copy", method: "MsVmGenidCopy", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
 	FnDeviceEventsHandler:         {name: "libxl_device_events_handler", method: "DeviceEventsHandler", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
 	FnDomainCoreDump:              {name: "libxl_domain_core_dump", method: "DomainCoreDump", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
 	FnDomainRemusStart:            {name: "libxl_domain_remus_start", method: "DomainRemusStart", since: abi.R(4, 14), section: "Miscellaneous behavior", library: "libxenlight"},
@@ -2514,25 +2510,6 @@ func (l *Lib) MsVmGenidGenerate(ctx Ctx, id unsafe.Pointer) int32 {
 		l.Succeeded(FnMsVmGenidGenerate)
 	}
 	return int32(r)
-}
-
-// MsVmGenidIsZero calls
-//
-//	bool libxl_ms_vm_genid_is_zero(const libxl_ms_vm_genid *id)
-func (l *Lib) MsVmGenidIsZero(id unsafe.Pointer) bool {
-	l.called(FnMsVmGenidIsZero)
-	r, _, _ := purego.SyscallN(l.fn[FnMsVmGenidIsZero], uintptr(id))
-	l.Succeeded(FnMsVmGenidIsZero)
-	return r&0xff != 0
-}
-
-// MsVmGenidCopy calls
-//
-//	void libxl_ms_vm_genid_copy(libxl_ctx *ctx, libxl_ms_vm_genid *dst, const libxl_ms_vm_genid *src)
-func (l *Lib) MsVmGenidCopy(ctx Ctx, dst unsafe.Pointer, src unsafe.Pointer) {
-	l.called(FnMsVmGenidCopy)
-	purego.SyscallN(l.fn[FnMsVmGenidCopy], uintptr(ctx), uintptr(dst), uintptr(src))
-	l.Succeeded(FnMsVmGenidCopy)
 }
 
 // DeviceEventsHandler calls

@@ -46,6 +46,14 @@ func BecomeAnother(what string) error {
 		return h.PrimaryConsoleExec(libxl.Domid(domid))
 	case "vncviewer":
 		return h.VncviewerExec(libxl.Domid(domid), false)
+	case "devices":
+		go func() {
+			for h.Calls()["libxl_device_events_handler"].Made == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			fmt.Println(handling)
+		}()
+		return h.DeviceEventsHandler()
 	}
 	return errors.New(what)
 }
