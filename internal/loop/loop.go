@@ -88,7 +88,12 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 		return nil, err
 	}
 	var rc int32
-	if l.ctx, l.release, rc = lib.OpenContext(l.log.logger, l.breakdown); rc != 0 {
+	if l.ctx, l.release, rc = lib.OpenContext(l.log.logger, l.breakdown); rc == 0 {
+		if rc = l.listen(); rc != 0 {
+			l.release()
+		}
+	}
+	if rc != 0 {
 		lines := l.log.since(0, nil)
 		l.log.close()
 		unix.Close(wakeFd)
@@ -96,12 +101,6 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 	}
 	subscribe(l)
 	go l.pump()
-	// With the pump running: it may be that libxl waits for xenstore here.
-	if rc := l.listen(); rc != 0 {
-		err := &StartError{libxl.Error(rc), l.log.since(0, nil)}
-		l.Close(context.Background())
-		return nil, err
-	}
 	return l, nil
 }
 

@@ -18,6 +18,9 @@ const nobody = 0x7ff4
 //
 // The watch also makes libxl notice at once that its connection to xenstore has
 // died, whatever else the Host does.
+//
+// The pump must not run yet: it could come upon the first event before libxl has
+// said what to cancel.
 func (l *Loop) listen() int32 {
 	l.released = make(chan struct{}, 1)
 	var id uint64

@@ -6,7 +6,17 @@
  */
 #include <stddef.h>
 
-static char hypervisor, store;
+/* Libc's, without its headers: this is compiled for other machines too. */
+extern void *malloc(size_t size);
+extern void free(void *p);
+extern int pipe2(int fds[2], int flags);
+extern int close(int fd);
+extern int *__errno_location(void);
+
+#define O_CLOEXEC 02000000
+#define EAGAIN 11
+
+static char hypervisor;
 
 void *xc_interface_open(void *logger, void *dombuild_logger, unsigned flags)
 {
@@ -20,21 +30,28 @@ int xc_interface_close(void *xch)
     return 0;
 }
 
+/* A connection to xenstore is a pipe that nobody writes to: watches never fire. */
+
 void *xs_open(unsigned long flags)
 {
+    int *fds = malloc(2 * sizeof(*fds));
+
     (void)flags;
-    return &store;
+    if (fds && pipe2(fds, O_CLOEXEC)) {
+        free(fds);
+        return NULL;
+    }
+    return fds;
 }
 
 void xs_close(void *xsh)
 {
-    (void)xsh;
+    int *fds = xsh;
+
+    close(fds[0]);
+    close(fds[1]);
+    free(fds);
 }
-
-/* Watches never fire. */
-
-extern int *__errno_location(void);
-extern int pipe(int fds[2]);
 
 _Bool xs_watch(void *xsh, const char *path, const char *token)
 {
@@ -51,17 +68,14 @@ _Bool xs_unwatch(void *xsh, const char *path, const char *token)
 char **xs_check_watch(void *xsh)
 {
     (void)xsh;
-    *__errno_location() = 11; /* EAGAIN */
+    *__errno_location() = EAGAIN;
     return NULL;
 }
 
 int xs_fileno(void *xsh)
 {
-    static int fds[2] = { -1, -1 };
+    int *fds = xsh;
 
-    (void)xsh;
-    if (fds[0] < 0)
-        pipe(fds);
     return fds[0];
 }
 
@@ -69,15 +83,15 @@ int xs_fileno(void *xsh)
 
 void *xs_daemon_open(void)
 {
-    return &store;
+    return xs_open(0);
 }
 
 void *xs_domain_open(void)
 {
-    return &store;
+    return xs_open(0);
 }
 
 void xs_daemon_close(void *xsh)
 {
-    (void)xsh;
+    xs_close(xsh);
 }

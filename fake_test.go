@@ -1,0 +1,341 @@
+package xenlight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-xenlight/xenlight/internal/fakexl"
+	"github.com/go-xenlight/xenlight/internal/leak"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// These tests drive a libxenlight that does as it is told: internal/fakexl.
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "xenlight")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	buildFake = sync.OnceValues(func() (string, error) { return fakexl.Build(dir) })
+	run := leak.Main
+	if os.Getenv(disasters) != "" {
+		run = (*testing.M).Run
+	}
+	code := run(m)
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var buildFake func() (string, error)
+
+// openFake opens a Host on the fake, which the test closes at the latest.
+func openFake(t *testing.T, opts ...Option) *Host {
+	t.Helper()
+	path, err := buildFake()
+	if errors.Is(err, fakexl.ErrNoCompiler) && os.Getenv("XENLIGHT_TEST_LIBRARY") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Open(append(opts, system(t, dom0("17")), WithLibrary(path))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil && !errors.Is(err, ErrBroken) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return h
+}
+
+// operations is how many operations the fake knows to be in progress.
+func operations(t *testing.T, h *Host) int {
+	t.Helper()
+	n, err := h.GetOnlineCpus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// outcome is what an error says: libxl's code, and why it was aborted.
+type outcome struct {
+	code  libxl.Error
+	cause error
+}
+
+func outcomeOf(err error) outcome {
+	var o outcome
+	if e := (*Error)(nil); errors.As(err, &e) {
+		o.code = e.Code
+	}
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrBroken} {
+		if errors.Is(err, cause) {
+			o.cause = cause
+		}
+	}
+	return o
+}
+
+// ends says how operations of each kind end by themselves, and when they are
+// aborted.
+var ends = map[fakexl.Kind]struct{ alone, aborted libxl.Error }{
+	fakexl.Inline:     {0, 0},
+	fakexl.InlineFail: {libxl.ErrorFail, libxl.ErrorFail},
+	fakexl.Refused:    {libxl.ErrorInval, libxl.ErrorInval},
+	fakexl.Wait:       {0, libxl.ErrorAborted},
+	fakexl.Stubborn:   {0, 0},
+	fakexl.Forever:    {libxl.ErrorAborted, libxl.ErrorAborted},
+	fakexl.Child:      {0, libxl.ErrorAborted},
+	fakexl.Block:      {0, 0},
+	fakexl.HalfWay:    {libxl.ErrorFail, libxl.ErrorAborted},
+	fakexl.FD:         {0, libxl.ErrorAborted},
+	fakexl.Finish:     {0, 0},
+	fakexl.ChildFail:  {libxl.ErrorFail, libxl.ErrorAborted},
+}
+
+func TestOperationsEndAsLibxlSays(t *testing.T) {
+	h := openFake(t)
+	for kind, end := range ends {
+		for _, lasts := range []time.Duration{0, 20 * time.Millisecond} {
+			if kind == fakexl.Forever {
+				continue
+			}
+			start := time.Now()
+			err := h.DomainPause(t.Context(), fakexl.Pause(kind, lasts))
+			if got := outcomeOf(err); got != (outcome{code: end.alone}) {
+				t.Errorf("kind %d: %v", kind, err)
+			}
+			waits := !slices.Contains([]fakexl.Kind{fakexl.Inline, fakexl.InlineFail, fakexl.Refused}, kind)
+			if took := time.Since(start); waits && took < lasts-2*time.Millisecond {
+				t.Errorf("kind %d: it has not waited: %v of %v", kind, took, lasts)
+			}
+		}
+	}
+}
+
+func TestCancellationAtEveryStage(t *testing.T) {
+	h := openFake(t)
+	calls := func() uint64 { return h.Calls()["libxl_domain_pause"].Made }
+	aborts := func() uint64 { return h.Calls()["libxl_ao_abort"].Made }
+	for kind, end := range ends {
+		domid := fakexl.Pause(kind, 500*time.Millisecond)
+		mine := errors.New("mine")
+
+		// Before it starts.
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(mine)
+		before := calls()
+		if err := h.DomainPause(ctx, domid); !errors.Is(err, mine) || outcomeOf(err).code != 0 {
+			t.Errorf("kind %d, over before: %v", kind, err)
+		}
+		if calls() != before {
+			t.Errorf("kind %d: it was started", kind)
+		}
+
+		// While it starts or waits: which of them is a matter of luck.
+		ctx, cancel = context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- h.DomainPause(ctx, domid) }()
+		eventually(t, "the call", func() bool { return calls() > before })
+		cancel(mine)
+		want := outcome{code: end.aborted}
+		if err := <-done; outcomeOf(err) != want || want.code == libxl.ErrorAborted && !errors.Is(err, mine) {
+			t.Errorf("kind %d, while it starts: %v", kind, err)
+		}
+
+		// After it has begun to wait, with a deadline.
+		if waits := []fakexl.Kind{fakexl.Wait, fakexl.Stubborn, fakexl.Forever, fakexl.Child, fakexl.HalfWay, fakexl.FD,
+			fakexl.Finish, fakexl.ChildFail}; slices.Contains(waits, kind) {
+			aborted := aborts()
+			ctx, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			err := h.DomainPause(ctx, domid)
+			stop()
+			want := outcome{code: end.aborted}
+			if end.aborted != 0 {
+				want.cause = context.DeadlineExceeded
+			}
+			if outcomeOf(err) != want || aborts() != aborted+1 {
+				t.Errorf("kind %d, waiting: %v after %d aborts", kind, err, aborts()-aborted)
+			}
+		}
+
+		// After its end.
+		ctx, cancel = context.WithCancelCause(t.Context())
+		aborted := aborts()
+		h.DomainPause(ctx, fakexl.Pause(fakexl.Inline, 0))
+		cancel(mine)
+		if aborts() != aborted {
+			t.Errorf("kind %d: aborted after its end", kind)
+		}
+	}
+	if n := operations(t, h); n != 0 {
+		t.Errorf("%d operations are left", n)
+	}
+}
+
+func TestOperationsEndInTheirOrderEachOnce(t *testing.T) {
+	h := openFake(t)
+	const n = 20
+	var mu sync.Mutex
+	var order []int
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			if err := h.DomainPause(t.Context(), fakexl.Pause(fakexl.Wait, time.Duration(300+50*i)*time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			order = append(order, i)
+			mu.Unlock()
+		})
+	}
+	group.Wait()
+	if len(order) != n || !slices.IsSorted(order) {
+		t.Errorf("they have ended in the order %v", order)
+	}
+}
+
+func TestAThousandOperationsWaitOnOneThread(t *testing.T) {
+	h := openFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	for range 1000 {
+		group.Go(func() {
+			if err := h.DomainPause(ctx, fakexl.Pause(fakexl.Forever, 0)); outcomeOf(err) != (outcome{libxl.ErrorAborted, context.Canceled}) {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "the operations to wait", func() bool { return operations(t, h) == 1000 })
+	// The pump, those that may be inside libxl, and Go's own.
+	if n := leak.Threads(); n > 40 {
+		t.Errorf("1000 operations wait with %d threads", n)
+	} else {
+		t.Logf("1000 operations wait; the process has %d threads", n)
+	}
+	cancel()
+	group.Wait()
+}
+
+func TestWhatACancelledCreationHasMadeIsDestroyed(t *testing.T) {
+	h := openFake(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	told := make(chan libxl.Domid, 1)
+	domid, err := h.DomainCreateNew(ctx, fakeGuest(fakexl.Create(fakexl.Forever, 0)), OnConsole(func(d libxl.Domid) { told <- d }))
+	if domid != libxl.InvalidDomid || outcomeOf(err) != (outcome{libxl.ErrorAborted, context.DeadlineExceeded}) {
+		t.Errorf("got %d, %v", domid, err)
+	}
+	e := (*Error)(nil)
+	if errors.As(err, &e); e.Domid == nil || *e.Domid != <-told {
+		t.Errorf("the error has not the number of the domain: %+v", e)
+	} else if _, err := h.DomainInfo(*e.Domid); !errors.Is(err, libxl.ErrorDomainNotfound) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// fakeGuest describes a domain for the fake.
+func fakeGuest(script uint32) *libxl.DomainConfig {
+	c := libxl.NewDomainConfig()
+	c.CInfo.Type = libxl.DomainTypePv
+	c.CInfo.Uuid = libxl.NewUuid()
+	c.CInfo.Ssidref = script
+	c.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPv()
+	return c
+}
+
+func TestErrorsCarryTheirOwnLines(t *testing.T) {
+	h := openFake(t)
+	var group sync.WaitGroup
+	for i := range 40 {
+		group.Go(func() {
+			kind := []fakexl.Kind{fakexl.HalfWay, fakexl.ChildFail}[i%2]
+			domid := fakexl.Pause(kind, time.Duration(i)*time.Millisecond)
+			err := h.DomainPause(t.Context(), domid)
+			e := (*Error)(nil)
+			if !errors.As(err, &e) {
+				t.Errorf("%v", err)
+				return
+			}
+			want := map[fakexl.Kind]string{fakexl.HalfWay: "fails half-way", fakexl.ChildFail: "a child logs"}[kind]
+			if len(e.Log) != 1 || !strings.HasPrefix(e.Log[0].Text, want) || !strings.HasPrefix(e.Log[0].Source, "fake.c:") {
+				t.Errorf("kind %d: the error's lines are %q", kind, e.Log)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestLevelsAndDomainsOfTheLog(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelInfo: 1, slog.LevelWarn: 0} {
+		var mu sync.Mutex
+		var got []string
+		handler := slogFunc{level, func(r slog.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			s := r.Level.String()
+			r.Attrs(func(a slog.Attr) bool { s += " " + a.String(); return true })
+			got = append(got, s)
+		}}
+		h := openFake(t, WithLogger(slog.New(handler)))
+		domid := fakexl.Pause(fakexl.Child, time.Millisecond)
+		if err := h.DomainPause(t.Context(), domid); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the lines", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= want })
+		if len(got) != want || want == 1 && !strings.Contains(got[0], fmt.Sprintf("INFO domid=%d libxl=fake.c:", domid)) {
+			t.Errorf("at %v: %q", level, got)
+		}
+	}
+}
+
+type slogFunc struct {
+	level slog.Level
+	f     func(slog.Record)
+}
+
+func (s slogFunc) Enabled(_ context.Context, l slog.Level) bool  { return l >= s.level }
+func (s slogFunc) Handle(_ context.Context, r slog.Record) error { s.f(r); return nil }
+func (s slogFunc) WithAttrs([]slog.Attr) slog.Handler            { return s }
+func (s slogFunc) WithGroup(string) slog.Handler                 { return s }
+
+// anyKind is a kind that ends, and how long it is to last.
+func anyKind() (fakexl.Kind, time.Duration) {
+	for {
+		kind, lasts := fakexl.Kind(rand.IntN(int(fakexl.ChildFail)+1)), time.Duration(rand.IntN(15))*time.Millisecond
+		switch kind {
+		case fakexl.Disaster:
+			continue
+		case fakexl.Block:
+			lasts /= 10
+		}
+		return kind, lasts
+	}
+}

@@ -1,0 +1,139 @@
+// Package leak finds what tests leave behind in their process: goroutines,
+// threads that are not Go's, file descriptors and children.
+package leak
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Process is what a process has at one moment.
+type Process struct {
+	things  map[string]int // goroutines by who made them, descriptors, children
+	threads int            // that are not Go's
+}
+
+// Patience is how long what has ended may take to go.
+const Patience = 5 * time.Second
+
+// Look takes a picture of the process.
+func Look() Process {
+	p := Process{things: map[string]int{}}
+	for _, s := range slices.Concat(goroutines(), descriptors(), children()) {
+		p.things[s]++
+	}
+	p.threads = Threads() - pprof.Lookup("threadcreate").Count()
+	return p
+}
+
+// Since says what is there that was not there in an earlier picture, once it has
+// had time to go.
+func (p Process) Since() []string {
+	var more []string
+	for deadline := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
+		more = p.More(Look())
+		if len(more) == 0 || time.Now().After(deadline) {
+			return more
+		}
+	}
+}
+
+// More says what a later picture has that this one has not.
+func (p Process) More(now Process) (more []string) {
+	for _, s := range slices.Sorted(maps.Keys(now.things)) {
+		if n := now.things[s] - p.things[s]; n > 0 {
+			more = append(more, fmt.Sprintf("%d more: %s", n, s))
+		}
+	}
+	if n := now.threads - p.threads; n > 0 {
+		more = append(more, fmt.Sprintf("%d more threads that are not Go's", n))
+	}
+	return more
+}
+
+// Main runs a package's tests and demands that they leave nothing behind. It is
+// for TestMain, and returns the process's exit status.
+func Main(m *testing.M) int {
+	// What Go's runtime makes once and keeps.
+	if r, w, err := os.Pipe(); err == nil {
+		r.Close()
+		w.Close()
+	}
+	before := Look()
+	code := m.Run()
+	for _, s := range before.Since() {
+		fmt.Println("left behind:", s)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// Threads counts the process's threads.
+func Threads() int {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return 0
+	}
+	return len(tasks)
+}
+
+// keeps are goroutines that Go's libraries start once and keep.
+var keeps = regexp.MustCompile(`os/signal\.(loop|signal_recv)|testing\.\(\*M\)|runtime/pprof\.profileWriter|runtime\.ensureSigM`)
+
+func goroutines() (all []string) {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	for i, stack := range strings.Split(string(buf), "\n\n") {
+		if i == 0 || keeps.MatchString(stack) {
+			continue // the first is the one that asks
+		}
+		_, from, _ := strings.Cut(stack, "created by ")
+		from, _, _ = strings.Cut(from, " in goroutine")
+		all = append(all, "goroutine made by "+strings.ReplaceAll(from, "\n\t", " "))
+	}
+	return all
+}
+
+func descriptors() (all []string) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		// The folder's own descriptor is closed by now.
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			all = append(all, "descriptor "+inode.ReplaceAllString(to, ""))
+		}
+	}
+	return all
+}
+
+var inode = regexp.MustCompile(`:\[\d+\]$`)
+
+func children() (all []string) {
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		for pid := range strings.FieldsSeq(string(b)) {
+			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
+			all = append(all, "child process "+strings.TrimSpace(string(comm)))
+		}
+	}
+	return all
+}
