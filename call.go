@@ -25,6 +25,7 @@ type frame struct {
 	mark    uint64         // in the log
 	owned   []owned        // what is to be freed
 	back    []func() error // copy to Go what libxl has written
+	streams *streams       // what libxl writes to and reads from, if anything
 }
 
 type owned interface{ Free() }
@@ -219,7 +220,13 @@ func (f *frame) run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) 
 	}
 	ctx, release := f.h.loop.Bind(ctx)
 	defer release()
+	if f.streams != nil {
+		ctx = f.streams.hold(ctx)
+	}
 	out := f.h.loop.Run(ctx, start)
+	if f.streams != nil && !out.Lost {
+		out = f.streams.drain(out)
+	}
 	switch {
 	case out.Lost:
 		f.owned = nil // libxl may still use it, for ever

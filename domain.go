@@ -69,9 +69,9 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 	number := f.word(uint32(libxl.InvalidDomid))
 	progress, forget := f.onConsole(o.console)
 	defer forget()
-	out := f.drain(f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+	out := f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return start(c, config, number.Addr(), how, progress)
-	}))
+	})
 	if f.err != nil || out.Lost {
 		return libxl.InvalidDomid, f.ended(out)
 	}

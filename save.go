@@ -30,12 +30,9 @@ const (
 // make it anew from what was written, here or on another host, or let it go on
 // with [Host.DomainResume]. It calls libxl_domain_suspend.
 //
-// libxl writes to a file itself, and not at its beginning but where the file is.
-// To a connection, a pipe or any other Writer it writes through a pipe. When ctx
-// is over nothing more is written; a Write that lasts is then not waited for.
-//
-// After an error, and when ctx is over before the end, the guest goes on as if
-// nothing had happened, and what was written is of no use. A guest that had been
+// When ctx is over nothing more is written; a Write that lasts is then not waited
+// for. After an error, and when ctx is over before the end, the guest goes on as
+// if nothing had happened, and what was written is of no use. A guest that had been
 // asked already is given 5 s to suspend itself, so that it can be resumed; one
 // that only does so later stays suspended. libxl.ErrorGuestTimedout and
 // libxl.ErrorFail mean that the guest did not answer for a minute.
@@ -45,7 +42,7 @@ func (h *Host) DomainSuspend(ctx context.Context, domid libxl.Domid, w io.Writer
 	for _, o := range opts {
 		flags |= int32(o)
 	}
-	fd := f.output(ctx, "w", w)
+	fd := f.output("w", w, saved)
 	return f.suspend(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainSuspend(c, uint32(domid), fd, flags, how)
 	})
@@ -69,14 +66,14 @@ func (h *Host) DomainSuspendOnly(ctx context.Context, domid libxl.Domid) error {
 func (f *frame) suspend(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
 	defer f.leave()
 	already := f.err == nil && f.h.suspended(*f.domid)
-	out := f.run(ctx, start)
-	if f.err != nil || out.Lost {
-		return f.ended(out)
-	}
-	begun, aborted := out.Code != 0 || out.Err == nil, out.Code != 0 && out.Err != nil
-	err := f.ended(f.drain(out))
-	if err != nil && begun && !already {
-		err = errors.Join(err, f.h.goOn(*f.domid, aborted))
+	begun := false
+	out := f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		begun = true
+		return start(c, how)
+	})
+	err := f.ended(out)
+	if err != nil && begun && !already && !out.Lost {
+		err = errors.Join(err, f.h.goOn(*f.domid, out.Code != 0 && out.Err != nil))
 	}
 	return err
 }
@@ -128,17 +125,17 @@ func SendBack(w io.Writer) CreateOption {
 // [Host.DomainUnpause] lets it go on. No other domain may have its name. It calls
 // libxl_domain_create_restore.
 //
-// From a file, a pipe or a connection libxl reads itself, from where it is, and
-// no byte more than it needs; any other Reader may be read further than that.
+// No byte of r is read that follows the saved domain. A Read that lasts is not
+// waited for when ctx is over.
 //
-// Params may be nil, and are for streams of another kind: checkpointed, for which
-// it returns as soon as the sender is gone, or of version 1, as Xen 4.5 and older
-// made them. A value of libxl.NewDomainRestoreParams says version 1, as libxl's
-// own default does.
+// Params may be nil. They are for checkpointed streams, which are read to their
+// end: then it returns as soon as the sender is gone. StreamVersion must be 2,
+// though libxl.NewDomainRestoreParams has libxl's default of 1: that is what Xen
+// 4.5 and older wrote, and if it is broken libxl ends the process.
 //
 // All else is as with [Host.DomainCreateNew]: what comes back in cfg, the errors,
-// and that there is no domain after an error. A stream that is broken is
-// libxl.ErrorFail.
+// and that there is no domain after an error. A *FieldError of r means that it is
+// no saved domain at all, libxl.ErrorFail that libxl cannot make sense of it.
 func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig, r io.Reader,
 	params *libxl.DomainRestoreParams, opts ...CreateOption) (libxl.Domid, error) {
 	f := h.begin(capi.FnDomainCreateRestore)
@@ -146,13 +143,21 @@ func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig,
 		params = libxl.NewDomainRestoreParams()
 		params.StreamVersion = 2
 	}
+	kind := saved
+	switch {
+	case params.StreamVersion != 2:
+		f.refuse("params.StreamVersion", "is %d: want 2", params.StreamVersion)
+	case libxl.CheckpointedStream(params.CheckpointedStream) != libxl.CheckpointedStreamNone:
+		kind = checkpointed
+	}
 	how, o := in(f, params), optionsOf(opts)
-	fd, back := f.input("r", r), int32(-1)
+	f.check(checkCreate(cfg))
+	fd, answer := f.input(ctx, "r", r, kind), int32(-1)
 	if o.sendBack != nil {
-		back = f.output(ctx, "SendBack", o.sendBack)
+		answer = f.output("SendBack", o.sendBack, back)
 	}
 	return h.create(ctx, f, cfg, o, func(c capi.Ctx, config capi.Ptr, domid *uint32, op *capi.AsyncopHow, progress *capi.AsyncprogressHow) int32 {
-		return h.lib.DomainCreateRestore(c, config, domid, fd, back, how, op, progress)
+		return h.lib.DomainCreateRestore(c, config, domid, fd, answer, how, op, progress)
 	})
 }
 
@@ -206,12 +211,12 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 // or with Blackhole, which says that nobody reads what is written to w.
 func (h *Host) DomainRemusStart(ctx context.Context, info *libxl.DomainRemusInfo, domid libxl.Domid, w io.Writer, r io.Reader) error {
 	f := h.beginDomain(capi.FnDomainRemusStart, domid)
-	how, back := in(f, info), int32(-1)
-	fd := f.output(ctx, "w", w)
+	how, answer := in(f, info), int32(-1)
+	fd := f.output("w", w, checkpointed)
 	if r != nil {
-		back = f.input("r", r)
+		answer = f.input(ctx, "r", r, back)
 	}
 	return f.suspend(ctx, func(c capi.Ctx, op *capi.AsyncopHow) int32 {
-		return h.lib.DomainRemusStart(c, how, uint32(domid), fd, back, op)
+		return h.lib.DomainRemusStart(c, how, uint32(domid), fd, answer, op)
 	})
 }

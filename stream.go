@@ -1,72 +1,126 @@
 package xenlight
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/go-xenlight/xenlight/internal/loop"
 )
 
-// stream is a descriptor that libxl may use until close. libxl wants a blocking
-// one, and for that it changes the open file itself, which all descriptors of it
-// share.
+// libxl, in all releases, ends the process if the saving or restoring of a domain
+// fails, or is aborted, before its helper process has been started (it calls the
+// helper's completion, which is not set yet). So libxl gets a pipe that takes all
+// of a stream's head at once, or has it already, and nothing is aborted before
+// the helper is there.
+
+// headSize is how much of a stream libxl itself writes or reads before it starts
+// its helper: the stream's header, and that of the record which is the helper's.
+const headSize = 16 + 8
+
+// streams are those of one operation.
+type streams struct {
+	ctx    context.Context // of the operation in libxl; only aborted once it can stand that
+	cancel context.CancelCauseFunc
+	all    []*stream
+}
+
+// stream is one end of a pipe, which libxl gets.
 type stream struct {
 	fd      int // -1 once it is closed
-	flags   int // to be restored; -1 if the open file is ours alone
 	written bool
+	begun   chan struct{} // closed when libxl's helper has it
 	// finish waits for what is still on its way after fd is closed, and returns
 	// what went wrong there.
-	finish  func() error
-	release func() // of the context that can end it
+	finish func() error
 }
 
-// output is the descriptor of what libxl is to write to until the call ends.
-func (f *frame) output(ctx context.Context, name string, w io.Writer) int32 {
-	if f.err != nil {
-		return -1
-	}
-	ctx, release := f.h.loop.Bind(ctx)
-	s, err := output(ctx, name, w)
-	if err != nil {
-		release()
-		f.check(err)
-		return -1
-	}
-	s.written, s.release = true, release
-	f.keep(s, nil, nil)
-	return int32(s.fd)
+// newStreams prepares an operation.
+func newStreams() *streams {
+	s := &streams{}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	return s
 }
 
-// input is the descriptor of what libxl is to read.
-func (f *frame) input(name string, r io.Reader) int32 {
-	if f.err != nil {
-		return -1
+// hold returns the operation's context, which is over some time after ctx is.
+func (s *streams) hold(ctx context.Context) context.Context {
+	if ctx.Err() != nil {
+		return ctx
 	}
-	s, err := input(name, r)
-	if !f.check(err) {
-		return -1
-	}
-	f.keep(s, nil, nil)
-	return int32(s.fd)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-s.ctx.Done():
+		}
+		for _, one := range s.all {
+			select {
+			case <-one.begun:
+			case <-s.ctx.Done():
+			}
+		}
+		s.cancel(context.Cause(ctx))
+	}()
+	return s.ctx
 }
 
 // drain closes the streams of an operation that has ended, before it is said to
 // have: it has failed, too, if not all has reached the user's writer.
-func (f *frame) drain(out loop.Outcome) loop.Outcome {
-	for _, o := range f.owned {
-		if s, ok := o.(*stream); ok {
-			if err := s.close(); out.Err == nil && (s.written || out.Code != 0) {
-				out.Err = err
-			}
+func (s *streams) drain(out loop.Outcome) loop.Outcome {
+	for _, one := range s.all {
+		if err := one.close(); out.Err == nil && (one.written || out.Code != 0) {
+			out.Err = err
 		}
 	}
+	s.cancel(nil)
 	return out
+}
+
+// streamKind is what a stream has.
+type streamKind int
+
+const (
+	saved        streamKind = iota // a domain
+	checkpointed                   // a domain, again and again, without end
+	back                           // what COLO's other side answers
+)
+
+// output is the descriptor of what libxl is to write to.
+func (f *frame) output(name string, w io.Writer, kind streamKind) int32 {
+	return f.stream(func(s *streams) (*stream, error) { return s.output(name, w, kind) })
+}
+
+// input is the descriptor of what libxl is to read. It waits for the head of the
+// stream.
+func (f *frame) input(ctx context.Context, name string, r io.Reader, kind streamKind) int32 {
+	return f.stream(func(s *streams) (*stream, error) {
+		ctx, release := f.h.loop.Bind(ctx)
+		defer release()
+		return s.input(ctx, name, r, kind)
+	})
+}
+
+func (f *frame) stream(open func(*streams) (*stream, error)) int32 {
+	if f.err != nil {
+		return -1
+	}
+	if f.streams == nil {
+		f.streams = newStreams()
+	}
+	s, err := open(f.streams)
+	if !f.check(err) {
+		return -1
+	}
+	f.streams.all = append(f.streams.all, s)
+	f.keep(s, nil, nil)
+	return int32(s.fd)
 }
 
 // Free closes the stream of an operation that was never begun.
@@ -78,80 +132,92 @@ func (s *stream) close() error {
 	if s.fd < 0 {
 		return nil
 	}
-	if s.flags >= 0 {
-		if now, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0); err == nil && now != s.flags {
-			unix.FcntlInt(uintptr(s.fd), unix.F_SETFL, s.flags)
-		}
-	}
-	err := unix.Close(s.fd)
+	unix.Close(s.fd)
 	s.fd = -1
-	if s.finish != nil {
-		err = s.finish()
-	}
-	if s.release != nil {
-		s.release()
-	}
-	return err
+	return s.finish()
 }
 
-// output makes a stream of what libxl is to write to, which is the argument of
-// that name. What is stored, a file or block device, libxl writes to itself. To
-// anything else a goroutine copies from a pipe: libxl writes with its context
-// locked, and a peer that does not read must not stop the whole Host. When ctx is
-// over, what still comes is thrown away for the same reason, and close does not
-// wait for a Write that lasts.
-func output(ctx context.Context, name string, w io.Writer) (*stream, error) {
-	switch s, stored, err := duplicate(name, w, unix.O_WRONLY); {
-	case err != nil:
+// output makes a stream that goes to w, which is the argument of that name. When
+// the operation is aborted or w fails, what still comes is thrown away, for libxl
+// must not wait for a peer that does not read, and close does not wait for a
+// Write that lasts.
+func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, error) {
+	if err := checkOpen(name, w, unix.O_WRONLY); err != nil {
 		return nil, err
-	case stored:
-		return s, nil
-	case s != nil:
-		unix.Close(s.fd)
 	}
 	r, fd, err := pipeFrom()
 	if err != nil {
 		return nil, err
 	}
 	from := struct{ io.Reader }{r}
-	stop := context.AfterFunc(ctx, func() { io.Copy(io.Discard, from) })
-	copied := make(chan error, 1)
+	stop := context.AfterFunc(s.ctx, func() { io.Copy(io.Discard, from) })
+	begun, copied := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := io.Copy(struct{ io.Writer }{w}, from)
-		r.Close() // libxl's next write fails
+		defer r.Close()
+		var head []byte
+		if kind != back {
+			head = make([]byte, headSize+1) // the last one is the helper's
+		}
+		n, err := io.ReadFull(from, head)
+		if err == nil {
+			close(begun)
+		}
+		if _, err = w.Write(head[:n]); err == nil {
+			_, err = io.Copy(struct{ io.Writer }{w}, from)
+		}
 		copied <- err
+		if err != nil {
+			s.cancel(because(name, err))
+			io.Copy(io.Discard, from)
+		}
 	}()
-	return &stream{fd: fd, flags: -1, finish: func() (err error) {
+	return &stream{fd: fd, written: true, begun: begun, finish: func() (err error) {
 		select {
 		case err = <-copied:
-		case <-ctx.Done():
+		case <-s.ctx.Done():
 		}
 		if !stop() {
-			err = context.Cause(ctx)
+			return context.Cause(s.ctx)
 		}
 		return because(name, err)
 	}}, nil
 }
 
-// input makes a stream of what libxl is to read. From a file, pipe or connection
-// libxl reads itself, and no byte too many. From any other reader a goroutine
-// copies to a pipe; it may read further than libxl does.
-func input(name string, r io.Reader) (*stream, error) {
-	if s, _, err := duplicate(name, r, unix.O_RDONLY); s != nil || err != nil {
-		return s, err
+// input makes a stream of what is read from r, of a saved domain up to its end and
+// no byte more.
+func (s *streams) input(ctx context.Context, name string, r io.Reader, kind streamKind) (*stream, error) {
+	if err := checkOpen(name, r, unix.O_RDONLY); err != nil {
+		return nil, err
+	}
+	var head []byte
+	if kind != back {
+		var err error
+		if head, err = readHead(ctx, r); err != nil {
+			return nil, because(name, err)
+		}
+		if !bytes.Equal(head, savedHead) {
+			return nil, &FieldError{Path: name, Problem: "is no saved domain"}
+		}
 	}
 	fd, w, err := pipeTo()
 	if err != nil {
 		return nil, err
 	}
-	failed := make(chan error, 1)
+	begun, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer w.Close()
-		if _, err := io.Copy(struct{ io.Writer }{w}, r); err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, os.ErrClosed) {
+		if _, err := w.Write(head); err != nil {
+			return
+		}
+		for unread(w) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		close(begun)
+		if err := copyStream(w, r, kind); err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, os.ErrClosed) {
 			failed <- err
 		}
 	}()
-	return &stream{fd: fd, flags: -1, finish: func() error {
+	return &stream{fd: fd, begun: begun, finish: func() error {
 		w.Close() // the goroutine ends when Read does
 		select {
 		case err := <-failed:
@@ -162,6 +228,64 @@ func input(name string, r io.Reader) (*stream, error) {
 	}}, nil
 }
 
+// savedHead is the head of a stream of version 2: libxl's name and version, no
+// options, and the record that says that libxc's part follows.
+var savedHead = []byte("LibxlFmt\x00\x00\x00\x02\x00\x00\x00\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00")
+
+func readHead(ctx context.Context, r io.Reader) ([]byte, error) {
+	head, read := make([]byte, headSize), make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(r, head)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return head, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// copyStream copies what follows the head: libxc's headers and records, and
+// libxl's records. Whether it makes sense is for libxl to say.
+func copyStream(w io.Writer, r io.Reader, kind streamKind) error {
+	if kind != saved {
+		_, err := io.Copy(w, r)
+		return err
+	}
+	const headers = 24 + 16
+	if _, err := io.CopyN(w, r, headers); err != nil {
+		return err
+	}
+	for range 2 {
+		for {
+			const end = 0
+			switch kind, err := copyRecord(w, r); {
+			case err != nil:
+				return err
+			case kind != end:
+				continue
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// copyRecord copies a record, whose body is padded to 8 bytes.
+func copyRecord(w io.Writer, r io.Reader) (kind uint32, err error) {
+	var header [8]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return 0, err
+	}
+	if _, err := w.Write(header[:]); err != nil {
+		return 0, err
+	}
+	length := int64(binary.LittleEndian.Uint32(header[4:]))
+	_, err = io.CopyN(w, r, (length+7)&^7)
+	return binary.LittleEndian.Uint32(header[:]), err
+}
+
 func because(name string, err error) error {
 	if err == nil {
 		return nil
@@ -169,47 +293,41 @@ func because(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// duplicate makes a stream of the descriptor that x has; nil if it has none.
-// Stored says that it is a file or block device, which never waits for a peer.
-func duplicate(name string, x any, access int) (s *stream, stored bool, err error) {
+// checkOpen refuses what cannot be written to, or read from.
+func checkOpen(name string, x any, access int) error {
 	if x == nil {
-		return nil, false, &FieldError{Path: name, Problem: "is nil"}
+		return &FieldError{Path: name, Problem: "is nil"}
 	}
 	conn, ok := x.(syscall.Conn)
 	if !ok {
-		return nil, false, nil
+		return nil
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, false, &FieldError{Path: name, Problem: err.Error()}
-	}
-	fd := -1
+	var flags int
 	var fail error
-	err = raw.Control(func(original uintptr) {
-		fd, fail = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(err, fail); err != nil {
-		return nil, false, &FieldError{Path: name, Problem: err.Error()}
-	}
-	var stat unix.Stat_t
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	raw, err := conn.SyscallConn()
 	if err == nil {
-		err = unix.Fstat(fd, &stat)
+		err = raw.Control(func(fd uintptr) { flags, fail = unix.FcntlInt(fd, unix.F_GETFL, 0) })
 	}
-	if mode := flags & unix.O_ACCMODE; err == nil && mode != access && mode != unix.O_RDWR {
-		err = &FieldError{Path: name, Problem: map[int]string{
+	if err = errors.Join(err, fail); err != nil {
+		return &FieldError{Path: name, Problem: err.Error()}
+	}
+	if mode := flags & unix.O_ACCMODE; mode != access && mode != unix.O_RDWR {
+		return &FieldError{Path: name, Problem: map[int]string{
 			unix.O_RDONLY: "is not open for reading", unix.O_WRONLY: "is not open for writing"}[access]}
 	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, false, err
-	}
-	kind := stat.Mode & unix.S_IFMT
-	return &stream{fd: fd, flags: flags}, kind == unix.S_IFREG || kind == unix.S_IFBLK, nil
+	return nil
 }
 
 // pipeSize lets libxl go on for a while when the other side is slow.
 const pipeSize = 1 << 20
+
+// unread is how many bytes of a pipe nobody has read yet.
+func unread(pipe *os.File) (n int) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	}
+	return n
+}
 
 // pipeFrom makes a pipe of which we read, pipeTo one to which we write. libxl's
 // end blocks; ours waits in Go's poller.

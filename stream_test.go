@@ -3,222 +3,222 @@ package xenlight
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight/internal/loop"
 )
 
-// asLibxl does with a descriptor what libxl does: it makes it block, and works.
-// It does not set it back, as when an operation fails early.
-func asLibxl(t *testing.T, s *stream, work func(*os.File)) {
+// savedDomain is a stream of a domain with so many bytes of memory, as libxl's
+// and libxc's documents have it.
+func savedDomain(memory int) []byte {
+	record := func(kind uint32, body []byte) []byte {
+		r := binary.LittleEndian.AppendUint32(nil, kind)
+		r = binary.LittleEndian.AppendUint32(r, uint32(len(body)))
+		r = append(r, body...)
+		return append(r, make([]byte, -len(body)&7)...)
+	}
+	b := bytes.Clone(savedHead)
+	b = append(b, bytes.Repeat([]byte{0xff}, 24+16)...)
+	b = append(b, record(1, bytes.Repeat([]byte("memory"), memory/6))...)
+	b = append(b, record(0x10, []byte("odd"))...)
+	b = append(b, record(0, nil)...)
+	b = append(b, record(3, []byte("device model"))...)
+	return append(b, record(0, nil)...)
+}
+
+// save does what libxl does: it and its helper write to a descriptor.
+func save(t *testing.T, s *stream, text []byte) {
+	t.Helper()
+	f := dup(t, s)
+	defer f.Close()
+	if _, err := f.Write(text); err != nil {
+		t.Error(err)
+	}
+}
+
+func dup(t *testing.T, s *stream) *os.File {
 	t.Helper()
 	fd, err := unix.Dup(s.fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.SetNonblock(fd, false); err != nil {
+	return os.NewFile(uintptr(fd), "libxl")
+}
+
+func begun(s *stream) bool {
+	select {
+	case <-s.begun:
+		return true
+	case <-time.After(10 * time.Second):
+		return false
+	}
+}
+
+func TestWhatLibxlWritesReachesAnything(t *testing.T) {
+	for _, text := range [][]byte{savedDomain(10), savedDomain(3 * pipeSize), []byte("too short")} {
+		var b bytes.Buffer
+		all := newStreams()
+		s, err := all.output("w", &b, saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.all = append(all.all, s)
+		save(t, s, text)
+		if out := all.drain(loop.Outcome{}); out.Err != nil {
+			t.Errorf("drain: %v", out.Err)
+		}
+		if !bytes.Equal(b.Bytes(), text) {
+			t.Errorf("got %d bytes of %d", b.Len(), len(text))
+		}
+	}
+}
+
+func TestLibxlReadsASavedDomainAndNoByteMore(t *testing.T) {
+	const rest = "what follows"
+	for _, memory := range []int{0, 100, 3 * pipeSize} {
+		text := savedDomain(memory)
+		for name, r := range map[string]io.Reader{
+			"all at once":  strings.NewReader(string(text) + rest),
+			"half by half": iotest.HalfReader(strings.NewReader(string(text) + rest)),
+		} {
+			all := newStreams()
+			s, err := all.input(t.Context(), "r", r, saved)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			f, got := dup(t, s), make([]byte, len(text))
+			// libxl must not be aborted before it has read the head.
+			io.ReadFull(f, got[:headSize-1])
+			select {
+			case <-s.begun:
+				t.Errorf("%s: begun too early", name)
+			case <-time.After(5 * time.Millisecond):
+			}
+			io.ReadFull(f, got[headSize-1:headSize])
+			if !begun(s) {
+				t.Errorf("%s: never begun", name)
+			}
+			if _, err := io.ReadFull(f, got[headSize:]); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("%s: got other bytes: %v", name, err)
+			}
+			if b, err := io.ReadAll(f); err != nil || len(b) > 0 {
+				t.Errorf("%s: then %q, %v", name, b, err)
+			}
+			f.Close()
+			if err := s.close(); err != nil {
+				t.Errorf("%s: close: %v", name, err)
+			}
+			if b, _ := io.ReadAll(r); string(b) != rest {
+				t.Errorf("%s: the reader has %q left", name, b)
+			}
+		}
+	}
+}
+
+func TestACheckpointedStreamIsReadToItsEnd(t *testing.T) {
+	text := string(savedHead) + "anything at all"
+	all := newStreams()
+	s, err := all.input(t.Context(), "r", strings.NewReader(text), checkpointed)
+	if err != nil {
 		t.Fatal(err)
 	}
-	f := os.NewFile(uintptr(fd), "libxl")
+	f := dup(t, s)
 	defer f.Close()
-	work(f)
-}
-
-func write(t *testing.T, s *stream, text string) {
-	t.Helper()
-	asLibxl(t, s, func(f *os.File) {
-		if _, err := f.WriteString(text); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func readN(t *testing.T, s *stream, n int) string {
-	t.Helper()
-	buf := make([]byte, n)
-	asLibxl(t, s, func(f *os.File) {
-		if _, err := io.ReadFull(f, buf); err != nil {
-			t.Error(err)
-		}
-	})
-	return string(buf)
-}
-
-func mayBlock(t *testing.T, c syscall.Conn) bool {
-	t.Helper()
-	raw, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
+	if b, err := io.ReadAll(f); err != nil || string(b) != text {
+		t.Errorf("got %q, %v", b, err)
 	}
-	var flags int
-	raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return flags&unix.O_NONBLOCK == 0
-}
-
-// connections are two ends of each kind of thing that has a descriptor.
-func connections(t *testing.T) map[string][2]io.ReadWriteCloser {
-	t.Helper()
-	pairs := map[string][2]io.ReadWriteCloser{}
-	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "socket")} {
-		l, err := net.Listen(network, address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := net.Dial(network, l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		pairs[network] = [2]io.ReadWriteCloser{a, b}
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pairs["pipe"] = [2]io.ReadWriteCloser{w, r}
-	t.Cleanup(func() {
-		for _, p := range pairs {
-			p[0].Close()
-			p[1].Close()
-		}
-	})
-	return pairs
-}
-
-func TestLibxlWritesToAnything(t *testing.T) {
-	const text = "a saved domain"
-	check := func(name string, w io.Writer, got func() string) {
-		s, err := output(t.Context(), "w", w)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		write(t, s, text)
-		if err := s.close(); err != nil {
-			t.Errorf("%s: close: %v", name, err)
-		}
-		if got := got(); got != text {
-			t.Errorf("%s: got %q", name, got)
-		}
-		if c, ok := w.(*net.TCPConn); ok && mayBlock(t, c) {
-			t.Errorf("%s: it blocks afterwards", name)
-		}
-	}
-	var b bytes.Buffer
-	check("buffer", &b, b.String)
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	check("file", f, func() string { b, _ := os.ReadFile(f.Name()); return string(b) })
-	for name, pair := range connections(t) {
-		check(name, pair[0], func() string {
-			buf := make([]byte, len(text))
-			io.ReadFull(pair[1], buf)
-			return string(buf)
-		})
-	}
-}
-
-func TestLibxlReadsFromAnythingAndNoByteTooMany(t *testing.T) {
-	const text, rest = "a saved domain", "what follows"
-	for name, pair := range connections(t) {
-		io.WriteString(pair[0], text+rest)
-		s, err := input("r", pair[1])
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if got := readN(t, s, len(text)); got != text {
-			t.Errorf("%s: got %q", name, got)
-		}
-		if err := s.close(); err != nil {
-			t.Errorf("%s: close: %v", name, err)
-		}
-		if mayBlock(t, pair[1].(syscall.Conn)) {
-			t.Errorf("%s: it blocks afterwards", name)
-		}
-		buf := make([]byte, len(rest))
-		if io.ReadFull(pair[1], buf); string(buf) != rest {
-			t.Errorf("%s: then %q", name, buf)
-		}
-	}
-	s, err := input("r", strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := readN(t, s, len(text)); got != text {
-		t.Errorf("reader: got %q", got)
-	}
-	if err := s.close(); err != nil {
-		t.Error(err)
-	}
+	s.close()
 }
 
 type failing struct{ err error }
 
-func (f failing) Read([]byte) (int, error)  { return 0, f.err }
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-func TestStreamsTellWhatTheUsersSideSays(t *testing.T) {
+func TestAWriterThatFailsAbortsTheOperationOnceItHasBegun(t *testing.T) {
 	mine := errors.New("mine")
-	s, err := input("r", failing{mine})
+	all := newStreams()
+	s, err := all.output("w", failing{mine}, saved)
 	if err != nil {
 		t.Fatal(err)
 	}
-	asLibxl(t, s, func(f *os.File) {
-		if b, err := io.ReadAll(f); err != nil || len(b) != 0 {
-			t.Errorf("got %q, %v", b, err)
-		}
-	})
-	if err := s.close(); !errors.Is(err, mine) {
-		t.Errorf("close: %v", err)
+	all.all = append(all.all, s)
+	op := all.hold(t.Context())
+	save(t, s, savedHead)
+	select {
+	case <-op.Done():
+		t.Error("aborted before libxl can stand it")
+	case <-time.After(10 * time.Millisecond):
 	}
-	if s, err = output(t.Context(), "w", failing{mine}); err != nil {
-		t.Fatal(err)
-	}
-	write(t, s, "x")
-	if err := s.close(); !errors.Is(err, mine) {
-		t.Errorf("close: %v", err)
+	// Nobody waits: it is more than the pipe holds.
+	save(t, s, make([]byte, 3*pipeSize))
+	<-op.Done()
+	if out := all.drain(loop.Outcome{Code: -1}); !errors.Is(out.Err, mine) {
+		t.Errorf("drain: %v", out.Err)
 	}
 }
 
-// stalled is a writer whose peer does not read.
-type stalled chan struct{}
-
-func (s stalled) Write(b []byte) (int, error) { <-s; return len(b), nil }
-
-func TestAStalledWriterDoesNotHoldLibxlAfterCancellation(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	w := make(stalled)
-	defer close(w)
-	s, err := output(ctx, "w", w)
+func TestAReaderThatFailsIsTheReason(t *testing.T) {
+	mine := errors.New("mine")
+	all := newStreams()
+	s, err := all.input(t.Context(), "r", io.MultiReader(bytes.NewReader(savedDomain(100)[:80]), iotest.ErrReader(mine)), saved)
 	if err != nil {
 		t.Fatal(err)
 	}
-	asLibxl(t, s, func(f *os.File) {
-		f.Write(make([]byte, pipeSize/2))
-		cancel()
-		// More than the pipe holds: it would block if nobody read.
-		if _, err := f.Write(make([]byte, 4*pipeSize)); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.close(); !errors.Is(err, context.Canceled) {
-		t.Errorf("close: %v", err)
+	all.all = append(all.all, s)
+	f := dup(t, s)
+	defer f.Close()
+	if b, err := io.ReadAll(f); err != nil || len(b) != 80 {
+		t.Errorf("got %d bytes, %v", len(b), err)
+	}
+	if out := all.drain(loop.Outcome{Code: -1}); !errors.Is(out.Err, mine) {
+		t.Errorf("drain: %v", out.Err)
+	}
+	_, err = newStreams().input(t.Context(), "r", iotest.ErrReader(mine), saved)
+	if !errors.Is(err, mine) {
+		t.Errorf("input: %v", err)
+	}
+}
+
+// stalled is a writer and reader whose peer does nothing.
+type stalled chan struct{}
+
+func (s stalled) Write(b []byte) (int, error) { <-s; return len(b), nil }
+func (s stalled) Read(b []byte) (int, error)  { <-s; return 0, io.EOF }
+
+func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := make(stalled)
+	defer close(w)
+	all := newStreams()
+	s, err := all.output("w", w, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.all = append(all.all, s)
+	op := all.hold(ctx)
+	cancel()
+	save(t, s, savedHead)
+	select {
+	case <-op.Done():
+		t.Error("aborted before libxl can stand it")
+	case <-time.After(10 * time.Millisecond):
+	}
+	save(t, s, make([]byte, 3*pipeSize))
+	<-op.Done()
+	if out := all.drain(loop.Outcome{}); !errors.Is(out.Err, context.Canceled) {
+		t.Errorf("drain: %v", out.Err)
+	}
+	if _, err := newStreams().input(ctx, "r", w, saved); !errors.Is(err, context.Canceled) {
+		t.Errorf("input: %v", err)
 	}
 }
 
@@ -227,15 +227,17 @@ func TestBadStreamsAreFieldErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err1 := output(t.Context(), "w", r)
-	_, err2 := input("w", w)
+	all := newStreams()
+	_, err1 := all.output("w", r, saved)
+	_, err2 := all.input(t.Context(), "w", w, saved)
 	r.Close()
 	w.Close()
-	_, err3 := output(t.Context(), "w", w)
-	_, err4 := input("w", nil)
-	_, err5 := output(t.Context(), "w", nil)
-	_, err6 := output(t.Context(), "w", (*os.File)(nil))
-	for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+	_, err3 := all.output("w", w, saved)
+	_, err4 := all.input(t.Context(), "w", nil, saved)
+	_, err5 := all.output("w", nil, saved)
+	_, err6 := all.output("w", (*os.File)(nil), saved)
+	_, err7 := all.input(t.Context(), "w", strings.NewReader(strings.Repeat("no domain ", 10)), saved)
+	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
 		var field *FieldError
 		if !errors.As(err, &field) || field.Path != "w" {
 			t.Errorf("%d: got %v", i+1, err)
