@@ -91,14 +91,6 @@ func (f *frame) needs(path string, missing bool) {
 	}
 }
 
-// optionalIn is a struct that libxl reads, or NULL.
-func optionalIn[T any](f *frame, x *T) capi.Ptr {
-	if x == nil {
-		return nil
-	}
-	return in(f, x)
-}
-
 // inOut is a struct that libxl reads and changes.
 func inOut[T any](f *frame, x *T) capi.Ptr {
 	if f.err != nil {

@@ -111,12 +111,6 @@ func (f *frame) value(g func(capi.Ctx) int32) (int, error) {
 	return f.answer(g, func(rc int32) error { return f.failed(rc, nil) })
 }
 
-// errno makes a call whose result is 0 or an errno.
-func (f *frame) errno(g func(capi.Ctx) int32) error {
-	_, err := f.raw(func(c capi.Ctx) (int32, syscall.Errno) { return 0, syscall.Errno(g(c)) })
-	return err
-}
-
 // raw makes a call whose result is a number, or -1 with an errno.
 func (f *frame) raw(g func(capi.Ctx) (int32, syscall.Errno)) (int, error) {
 	var errno syscall.Errno

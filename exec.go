@@ -94,7 +94,9 @@ type descriptor int
 func (d descriptor) Free() { unix.Close(int(d)) }
 
 // ConsoleCommand is the command that [Host.ConsoleExec] becomes, Xen's console
-// client, to be started with the standard streams that the caller gives it.
+// client, to be started with the standard streams that the caller gives it. If
+// they are no terminal the client only tells what the guest writes; append
+// "--interactive" to the command's Args, and it reads its input as well.
 func (h *Host) ConsoleCommand(domid libxl.Domid, number int, kind libxl.ConsoleType, opts ...ConsoleOption) (*exec.Cmd, error) {
 	f := h.beginDomain(capi.FnConsoleExec, domid)
 	defer f.leave()

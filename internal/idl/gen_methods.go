@@ -55,6 +55,9 @@ func (m *model) method(f *Function) (*method, error) {
 			return nil, errorAt(f.pos, "%s: %s: %v: it needs hand = True", f.Name, a.Name, err)
 		}
 	}
+	if code, _ := x.finish(); code == "" {
+		return nil, errorAt(f.pos, "%s: for what it returns it needs hand = True", f.Name)
+	}
 	return x, nil
 }
 
@@ -134,8 +137,8 @@ func (x *method) argument(m *model, a *Arg) error {
 		result("libxl.Bitmap", fmt.Sprintf("f.outBitmap(&%s)", name))
 	case a.base == "uuid" && a.Dir == ByValue:
 		param("libxl.Uuid", "capi.UUIDWords(%s)", name)
-	case m.isStruct(a.base) && a.Dir == PointerIn:
-		variable("*"+goType, "%s(f, %s)", optional("in"), name)
+	case m.isStruct(a.base) && a.Dir == PointerIn && !a.Optional:
+		variable("*"+goType, "in(f, %s)", name)
 	case m.isStruct(a.base) && a.Dir == PointerInOut && !a.Optional:
 		variable("*"+goType, "inOut(f, %s)", name)
 	case m.isStruct(a.base) && a.Dir == PointerOut:
@@ -278,8 +281,6 @@ func (x *method) finish() (code string, results []string) {
 		return returning("f.call(" + closure + ")"), results
 	case ReturnVoid:
 		return returning("f.call(func(c capi.Ctx) int32 {\n" + raw + "\nreturn 0\n})"), results
-	case ReturnErrno:
-		return returning("f.errno(" + closure + ")"), results
 	case ReturnValue, ReturnRaw:
 		all := append([]string{"n int"}, results...)
 		call := fmt.Sprintf("f.%s(%s)", f.Returns.Convention, closure)

@@ -1,6 +1,7 @@
 package xltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,10 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/go-xenlight/xenlight"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -68,50 +72,70 @@ func (t *T) instead(kind string, domid libxl.Domid) *exec.Cmd {
 func checkConsoleClients(t *T) {
 	for _, kind := range guestTypes {
 		g := t.create(t.tiny(kind, ""))
+		tty, err := t.Host.PrimaryConsoleGetTty(g.Domid)
+		t.ok(err, "PrimaryConsoleGetTty")
+		console, err := os.OpenFile(tty, os.O_WRONLY|unix.O_NOCTTY, 0)
+		t.ok(err, tty)
+		t.Cleanup(func() { console.Close() })
 		g.do("DomainUnpause", t.Host.DomainUnpause)
-		console, err := t.Host.ConsoleCommand(g.Domid, 0, libxl.ConsoleTypePv)
+		command, err := t.Host.ConsoleCommand(g.Domid, 0, libxl.ConsoleTypePv)
 		t.ok(err, "ConsoleCommand")
 		primary, err := t.Host.PrimaryConsoleCommand(g.Domid)
 		t.ok(err, "PrimaryConsoleCommand")
-		for i, cmd := range []*exec.Cmd{console, primary, t.instead("console", g.Domid), t.instead("primary", g.Domid)} {
-			said := converse(t, cmd, fmt.Sprintf("echo answer-%d", i), fmt.Sprintf("answer-%d", i))
-			t.Logf("%s: %q", cmd.Args[0], said)
+		typed, err := t.Host.PrimaryConsoleCommand(g.Domid)
+		t.ok(err, "PrimaryConsoleCommand")
+		typed.Args = append(typed.Args, "--interactive")
+		in, err := typed.StdinPipe()
+		t.ok(err, "a pipe")
+		for i, c := range []struct {
+			cmd *exec.Cmd
+			in  io.Writer // where the guest's input is written to
+		}{{command, console}, {primary, console}, {typed, in},
+			{t.instead("console", g.Domid), console}, {t.instead("primary", g.Domid), console}} {
+			t.converse(c.cmd, c.in, fmt.Sprintf("answer-%d", i))
 		}
 	}
 }
 
-// converse starts a program, writes a line to it, waits for an answer in a line of
-// its own, and ends it.
-func converse(t *T, cmd *exec.Cmd, line, answer string) string {
-	in, err := cmd.StdinPipe()
-	t.ok(err, "a pipe")
+// converse starts a client of a tiny guest's console, has the guest say
+// something, waits until the client has said it, and ends the client.
+func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) {
 	out, err := cmd.StdoutPipe()
 	t.ok(err, "a pipe")
 	t.ok(cmd.Start(), cmd.Path)
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	go func() {
-		// The client may not be attached yet, and what it is given before is lost.
-		for range time.Tick(time.Second) {
-			if _, err := io.WriteString(in, line+"\n"); err != nil {
+	stop := context.AfterFunc(t.ctx, func() { cmd.Process.Kill() })
+	defer stop()
+	heard := make(chan struct{})
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer close(heard)
+	group.Go(func() {
+		// What the guest says before the client is attached the client may not hear.
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			if _, err := io.WriteString(in, "echo "+text+"\n"); err != nil {
 				return
 			}
-		}
-	}()
-	var said strings.Builder
-	buf := make([]byte, 512)
-	for {
-		n, err := out.Read(buf)
-		said.Write(buf[:n])
-		for l := range strings.Lines(said.String()) {
-			if strings.Trim(l, "\r\n> ") == answer {
-				return said.String()
+			select {
+			case <-heard:
+				return
+			case <-tick.C:
 			}
 		}
+	})
+	var said strings.Builder
+	buf := make([]byte, 512)
+	for !strings.Contains(said.String(), text) {
+		n, err := out.Read(buf)
+		said.Write(buf[:n])
 		if err != nil {
-			t.Fatalf("%s: no answer to %q: %v; it said %q", cmd.Path, line, err, said.String())
+			t.Errorf("%s: it has not said %q: %v; it said %q", cmd.Path, text, err, said.String())
+			break
 		}
 	}
+	cmd.Process.Kill()
+	cmd.Wait()
 }
 
 func checkConsoleAttach(t *T) {

@@ -142,8 +142,8 @@ func listXenstore() []string {
 	var keys []string
 	for line := range strings.Lines(string(out)) {
 		key, _, _ := strings.Cut(line, " = ")
-		// libxl makes these two folders for the first domain and keeps them.
-		if key = strings.TrimSpace(key); key != "/libxl" && key != "/vm" {
+		// libxl makes these folders for the first domain that needs them and keeps them.
+		if key = strings.TrimSpace(key); key != "/libxl" && key != "/vm" && key != "/local/domain/0/device-model" {
 			keys = append(keys, key)
 		}
 	}
