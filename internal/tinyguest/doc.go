@@ -9,7 +9,8 @@
 //	poweroff reboot crash watchdog soft-reset
 //	          shuts the domain down, for that reason
 //	suspend   does so too; when it is resumed it says "tiny: resumed"
-//	halt      takes its only vCPU offline
+//	halt      powers off without that hypercall: by taking its only vCPU
+//	          offline, on arm64 by PSCI
 //	hang      never does anything again
 //	ignore    no longer cares about control/shutdown
 //	echo TEXT says "tiny: TEXT"

@@ -112,7 +112,7 @@ void machine_suspend(void)
 	pvh_connect();
 }
 
-void machine_down(void)
+void machine_halt(void)
 {
 	hypercall(VCPU_OP, VCPUOP_down, 0, 0);
 }

@@ -60,10 +60,10 @@ void machine_suspend(void)
 	hvm_connect();
 }
 
-/* On Arm vCPUs go offline by PSCI: CPU_OFF. */
-void machine_down(void)
+/* On Arm a domain without vCPUs does not end, but PSCI has SYSTEM_OFF. */
+void machine_halt(void)
 {
-	register u64 x0 __asm__("x0") = 0x84000002;
+	register u64 x0 __asm__("x0") = 0x84000008;
 
 	__asm__ volatile("hvc #0" : "+r"(x0) :: "x1", "x2", "x3", "memory");
 }

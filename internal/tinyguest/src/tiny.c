@@ -107,7 +107,7 @@ static void execute(const char *command)
 			return;
 		}
 	if (equal(command, "halt")) {
-		machine_down();
+		machine_halt();
 	} else if (equal(command, "hang")) {
 		for (;;)
 			wait();
