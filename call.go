@@ -42,8 +42,11 @@ func (h *Host) beginDomain(fn capi.Fn, domid libxl.Domid) *frame {
 
 // enter finds out whether libxl can be called at all.
 func (h *Host) enter(f *frame) *frame {
+	if h == nil {
+		h = new(Host) // so that there is a nil library to take methods of
+	}
 	f.h = h
-	if h == nil || h.loop == nil {
+	if h.loop == nil {
 		f.err = ErrClosed // it was never opened
 		return f
 	}

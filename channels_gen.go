@@ -15,7 +15,7 @@ func (h *Host) DeviceChannelList(domid libxl.Domid) (items []libxl.DeviceChannel
 	f := h.beginDomain(capi.FnDeviceChannelList, domid)
 	return list[libxl.DeviceChannel](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceChannelList(c, uint32(domid), n)
-	}, capi.ListFree[libxl.DeviceChannel](h.lib))
+	}, capi.ListFree[libxl.DeviceChannel](f.h.lib))
 }
 
 // DeviceChannelGetinfo tells how the channel with this Devid is connected, and

@@ -71,7 +71,7 @@ func (h *Host) DeviceDiskList(domid libxl.Domid) (items []libxl.DeviceDisk, err 
 	f := h.beginDomain(capi.FnDeviceDiskList, domid)
 	return list[libxl.DeviceDisk](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceDiskList(c, uint32(domid), n)
-	}, h.lib.DeviceDiskListFree)
+	}, f.h.lib.DeviceDiskListFree)
 }
 
 // DeviceDiskGetinfo tells how the disk with this Vdev is connected: frontend,

@@ -149,7 +149,7 @@ func (h *Host) ListVcpu(domid libxl.Domid) ([]libxl.Vcpuinfo, error) {
 	f := h.beginDomain(capi.FnListVcpu, domid)
 	return list[libxl.Vcpuinfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.ListVcpu(c, uint32(domid), n, &cpus)
-	}, h.lib.VcpuinfoListFree)
+	}, f.h.lib.VcpuinfoListFree)
 }
 
 // ConsoleGetTty is the path in dom0 of the terminal of one of the domain's

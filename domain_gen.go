@@ -76,7 +76,7 @@ func (h *Host) ListDomain() (items []libxl.Dominfo, err error) {
 	f := h.begin(capi.FnListDomain)
 	return fullList[libxl.Dominfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.ListDomain(c, n)
-	}, h.lib.DominfoListFree)
+	}, f.h.lib.DominfoListFree)
 }
 
 // PrimaryConsoleGetTty is the path in dom0 of the terminal of the domain's

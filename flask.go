@@ -38,7 +38,7 @@ func (h *Host) FlaskSidToContext(ssidref uint32) (context string, err error) {
 // would deny. It calls libxl_flask_getenforce.
 func (h *Host) FlaskGetenforce() (bool, error) {
 	f := h.begin(capi.FnFlaskGetenforce)
-	n, err := f.raw(h.lib.FlaskGetenforce)
+	n, err := f.raw(f.h.lib.FlaskGetenforce)
 	return n != 0, err
 }
 

@@ -12,7 +12,7 @@ import (
 func (h *Host) NodemapToCpumap(nodemap libxl.Bitmap) (cpumap libxl.Bitmap, err error) {
 	f := h.begin(capi.FnNodemapToCpumap)
 	nodemapArg := f.bitmap(nodemap)
-	cpumapArg := f.roomyBitmap(&cpumap, h.lib.GetMaxCpus)
+	cpumapArg := f.roomyBitmap(&cpumap, f.h.lib.GetMaxCpus)
 	err = f.call(func(c capi.Ctx) int32 { return h.lib.NodemapToCpumap(c, nodemapArg, cpumapArg) })
 	return cpumap, err
 }
@@ -22,7 +22,7 @@ func (h *Host) NodemapToCpumap(nodemap libxl.Bitmap) (cpumap libxl.Bitmap, err e
 func (h *Host) NodeToCpumap(node int) (cpumap libxl.Bitmap, err error) {
 	f := h.begin(capi.FnNodeToCpumap)
 	nodeArg := f.integer("node", node)
-	cpumapArg := f.roomyBitmap(&cpumap, h.lib.GetMaxCpus)
+	cpumapArg := f.roomyBitmap(&cpumap, f.h.lib.GetMaxCpus)
 	err = f.call(func(c capi.Ctx) int32 { return h.lib.NodeToCpumap(c, nodeArg, cpumapArg) })
 	return cpumap, err
 }
@@ -32,7 +32,7 @@ func (h *Host) NodeToCpumap(node int) (cpumap libxl.Bitmap, err error) {
 func (h *Host) CpumapToNodemap(cpumap libxl.Bitmap) (nodemap libxl.Bitmap, err error) {
 	f := h.begin(capi.FnCpumapToNodemap)
 	cpumapArg := f.bitmap(cpumap)
-	nodemapArg := f.roomyBitmap(&nodemap, h.lib.GetMaxNodes)
+	nodemapArg := f.roomyBitmap(&nodemap, f.h.lib.GetMaxNodes)
 	err = f.call(func(c capi.Ctx) int32 { return h.lib.CpumapToNodemap(c, cpumapArg, nodemapArg) })
 	return nodemap, err
 }
@@ -41,7 +41,7 @@ func (h *Host) CpumapToNodemap(cpumap libxl.Bitmap) (nodemap libxl.Bitmap, err e
 // calls libxl_get_online_socketmap.
 func (h *Host) GetOnlineSocketmap() (socketmap libxl.Bitmap, err error) {
 	f := h.begin(capi.FnGetOnlineSocketmap)
-	socketmapArg := f.roomyBitmap(&socketmap, h.lib.GetMaxCpus)
+	socketmapArg := f.roomyBitmap(&socketmap, f.h.lib.GetMaxCpus)
 	err = f.call(func(c capi.Ctx) int32 { return h.lib.GetOnlineSocketmap(c, socketmapArg) })
 	return socketmap, err
 }

@@ -54,7 +54,7 @@ func (h *Host) DeviceNicList(domid libxl.Domid) (items []libxl.DeviceNic, err er
 	f := h.beginDomain(capi.FnDeviceNicList, domid)
 	return list[libxl.DeviceNic](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceNicList(c, uint32(domid), n)
-	}, h.lib.DeviceNicListFree)
+	}, f.h.lib.DeviceNicListFree)
 }
 
 // DeviceNicGetinfo tells how the network interface with this Devid is

@@ -140,7 +140,7 @@ func (h *Host) Close() error { return h.CloseContext(context.Background()) }
 // can begin, the operations remain aborted, and what the Host holds is freed when
 // they end, for which another Close waits.
 func (h *Host) CloseContext(ctx context.Context) error {
-	if h.loop == nil {
+	if h == nil || h.loop == nil {
 		return nil
 	}
 	err := h.loop.Close(ctx)

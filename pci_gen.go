@@ -51,7 +51,7 @@ func (h *Host) DevicePciList(domid libxl.Domid) (items []libxl.DevicePci, err er
 	f := h.beginDomain(capi.FnDevicePciList, domid)
 	return list[libxl.DevicePci](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DevicePciList(c, uint32(domid), n)
-	}, capi.ListFree[libxl.DevicePci](h.lib))
+	}, capi.ListFree[libxl.DevicePci](f.h.lib))
 }
 
 // DevicePciAssignableAdd takes a PCI device from its driver in this host, so
@@ -82,5 +82,5 @@ func (h *Host) DevicePciAssignableList() (items []libxl.DevicePci, err error) {
 	f := h.begin(capi.FnDevicePciAssignableList)
 	return list[libxl.DevicePci](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DevicePciAssignableList(c, n)
-	}, capi.ListFree[libxl.DevicePci](h.lib))
+	}, capi.ListFree[libxl.DevicePci](f.h.lib))
 }

@@ -15,7 +15,7 @@ func (h *Host) PsrCatGetInfo(level uint) ([]libxl.PsrCatInfo, error) {
 	levelArg := f.cacheLevel(level)
 	return filledList[libxl.PsrCatInfo](f, func(c capi.Ctx, p *capi.Ptr, n *uint32) int32 {
 		return h.lib.PsrCatGetInfo(c, p, n, levelArg)
-	}, nil, h.lib.PsrCatInfoListFree)
+	}, nil, f.h.lib.PsrCatInfoListFree)
 }
 
 // PsrCatGetL3Info is PsrCatGetInfo(3). It calls libxl_psr_cat_get_l3_info. Only on
@@ -27,7 +27,7 @@ func (h *Host) PsrCatGetL3Info() ([]libxl.PsrCatInfo, error) {
 		rc := h.lib.PsrCatGetL3Info(c, p, &signed)
 		*n = uint32(signed)
 		return rc
-	}, nil, h.lib.PsrCatInfoListFree)
+	}, nil, f.h.lib.PsrCatInfoListFree)
 }
 
 // PsrGetHwInfo tells for each socket what can be allotted: caches of a level, 2 or

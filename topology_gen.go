@@ -13,7 +13,7 @@ func (h *Host) ListVm() (items []libxl.Vminfo, err error) {
 	f := h.begin(capi.FnListVm)
 	return fullList[libxl.Vminfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.ListVm(c, n)
-	}, h.lib.VminfoListFree)
+	}, f.h.lib.VminfoListFree)
 }
 
 // ListCpupool describes all CPU pools: name, scheduler, number of domains and
@@ -22,7 +22,7 @@ func (h *Host) ListCpupool() (items []libxl.Cpupoolinfo, err error) {
 	f := h.begin(capi.FnListCpupool)
 	return fullList[libxl.Cpupoolinfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.ListCpupool(c, n)
-	}, h.lib.CpupoolinfoListFree)
+	}, f.h.lib.CpupoolinfoListFree)
 }
 
 // GetCpuTopology tells the core, the socket and the NUMA node of each physical
@@ -32,7 +32,7 @@ func (h *Host) GetCpuTopology() (items []libxl.Cputopology, err error) {
 	f := h.begin(capi.FnGetCpuTopology)
 	return fullList[libxl.Cputopology](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.GetCpuTopology(c, n)
-	}, h.lib.CputopologyListFree)
+	}, f.h.lib.CputopologyListFree)
 }
 
 // GetNumainfo tells each NUMA node's memory and free memory, in bytes, and its
@@ -42,7 +42,7 @@ func (h *Host) GetNumainfo() (items []libxl.Numainfo, err error) {
 	f := h.begin(capi.FnGetNumainfo)
 	return fullList[libxl.Numainfo](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.GetNumainfo(c, n)
-	}, h.lib.NumainfoListFree)
+	}, f.h.lib.NumainfoListFree)
 }
 
 // GetPciTopology tells the NUMA node of each PCI device of the host; ~0 where
@@ -51,7 +51,7 @@ func (h *Host) GetPciTopology() (items []libxl.Pcitopology, err error) {
 	f := h.begin(capi.FnGetPciTopology)
 	return fullList[libxl.Pcitopology](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.GetPciTopology(c, n)
-	}, h.lib.PcitopologyListFree)
+	}, f.h.lib.PcitopologyListFree)
 }
 
 // ClearDomidHistory forgets which domain numbers have been used of late, so

@@ -55,7 +55,7 @@ func (h *Host) DeviceUsbctrlList(domid libxl.Domid) (items []libxl.DeviceUsbctrl
 	f := h.beginDomain(capi.FnDeviceUsbctrlList, domid)
 	return list[libxl.DeviceUsbctrl](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceUsbctrlList(c, uint32(domid), n)
-	}, h.lib.DeviceUsbctrlListFree)
+	}, f.h.lib.DeviceUsbctrlListFree)
 }
 
 // DeviceUsbctrlGetinfo tells how the USB controller with this Devid is
@@ -101,5 +101,5 @@ func (h *Host) DeviceUsbdevList(domid libxl.Domid) (items []libxl.DeviceUsbdev, 
 	f := h.beginDomain(capi.FnDeviceUsbdevList, domid)
 	return list[libxl.DeviceUsbdev](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceUsbdevList(c, uint32(domid), n)
-	}, h.lib.DeviceUsbdevListFree)
+	}, f.h.lib.DeviceUsbdevListFree)
 }

@@ -59,7 +59,7 @@ func (h *Host) SetVcpuaffinityAll(domid libxl.Domid, maxVcpus uint32, cpumapHard
 // libxl_domain_set_nodeaffinity.
 func (h *Host) DomainSetNodeaffinity(domid libxl.Domid, nodemap libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnDomainSetNodeaffinity, domid)
-	nodemapArg := f.paddedBitmap(nodemap, h.lib.GetMaxNodes)
+	nodemapArg := f.paddedBitmap(nodemap, f.h.lib.GetMaxNodes)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.DomainSetNodeaffinity(c, uint32(domid), nodemapArg) })
 }
 
@@ -68,7 +68,7 @@ func (h *Host) DomainSetNodeaffinity(domid libxl.Domid, nodemap libxl.Bitmap) er
 // libxl_domain_get_nodeaffinity.
 func (h *Host) DomainGetNodeaffinity(domid libxl.Domid) (nodemap libxl.Bitmap, err error) {
 	f := h.beginDomain(capi.FnDomainGetNodeaffinity, domid)
-	nodemapArg := f.roomyBitmap(&nodemap, h.lib.GetMaxNodes)
+	nodemapArg := f.roomyBitmap(&nodemap, f.h.lib.GetMaxNodes)
 	err = f.call(func(c capi.Ctx) int32 { return h.lib.DomainGetNodeaffinity(c, uint32(domid), nodemapArg) })
 	return nodemap, err
 }

@@ -49,7 +49,7 @@ func (h *Host) DeviceVdisplList(domid libxl.Domid) (items []libxl.DeviceVdispl, 
 	f := h.beginDomain(capi.FnDeviceVdisplList, domid)
 	return list[libxl.DeviceVdispl](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceVdisplList(c, uint32(domid), n)
-	}, h.lib.DeviceVdisplListFree)
+	}, f.h.lib.DeviceVdisplListFree)
 }
 
 // DeviceVdisplGetinfo tells how the display with this Devid is connected.

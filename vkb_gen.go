@@ -49,7 +49,7 @@ func (h *Host) DeviceVkbList(domid libxl.Domid) (items []libxl.DeviceVkb, err er
 	f := h.beginDomain(capi.FnDeviceVkbList, domid)
 	return list[libxl.DeviceVkb](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceVkbList(c, uint32(domid), n)
-	}, h.lib.DeviceVkbListFree)
+	}, f.h.lib.DeviceVkbListFree)
 }
 
 // DeviceVkbGetinfo tells how the keyboard and pointer with this Devid is

@@ -49,5 +49,5 @@ func (h *Host) DeviceVsndList(domid libxl.Domid) (items []libxl.DeviceVsnd, err 
 	f := h.beginDomain(capi.FnDeviceVsndList, domid)
 	return list[libxl.DeviceVsnd](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceVsndList(c, uint32(domid), n)
-	}, h.lib.DeviceVsndListFree)
+	}, f.h.lib.DeviceVsndListFree)
 }

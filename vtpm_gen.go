@@ -50,7 +50,7 @@ func (h *Host) DeviceVtpmList(domid libxl.Domid) (items []libxl.DeviceVtpm, err 
 	f := h.beginDomain(capi.FnDeviceVtpmList, domid)
 	return list[libxl.DeviceVtpm](f, func(c capi.Ctx, n *int32) capi.Ptr {
 		return h.lib.DeviceVtpmList(c, uint32(domid), n)
-	}, h.lib.DeviceVtpmListFree)
+	}, f.h.lib.DeviceVtpmListFree)
 }
 
 // DeviceVtpmGetinfo tells how the virtual TPM with this Devid is connected.

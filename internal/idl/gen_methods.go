@@ -128,11 +128,11 @@ func (x *method) argument(m *model, a *Arg) error {
 	case a.base == "bitmap" && a.Dir == ByValue:
 		variable("libxl.Bitmap", "f.bitmapWords(%s)", name)
 	case a.base == "bitmap" && a.Dir == PointerIn && a.Bits != "":
-		variable("libxl.Bitmap", "f.paddedBitmap(%s, h.lib.%s)", name, goName(strings.TrimPrefix(a.Bits, "libxl_")))
+		variable("libxl.Bitmap", "f.paddedBitmap(%s, f.h.lib.%s)", name, goName(strings.TrimPrefix(a.Bits, "libxl_")))
 	case a.base == "bitmap" && a.Dir == PointerIn:
 		variable("libxl.Bitmap", "f.%s(%s)", optional("bitmap"), name)
 	case a.base == "bitmap" && a.Dir == PointerOut && a.Bits != "":
-		result("libxl.Bitmap", fmt.Sprintf("f.roomyBitmap(&%s, h.lib.%s)", name, goName(strings.TrimPrefix(a.Bits, "libxl_"))))
+		result("libxl.Bitmap", fmt.Sprintf("f.roomyBitmap(&%s, f.h.lib.%s)", name, goName(strings.TrimPrefix(a.Bits, "libxl_"))))
 	case a.base == "bitmap" && a.Dir == PointerOut:
 		result("libxl.Bitmap", fmt.Sprintf("f.outBitmap(&%s)", name))
 	case a.base == "uuid" && a.Dir == ByValue:
@@ -295,9 +295,9 @@ func (x *method) finish() (code string, results []string) {
 	case ReturnList:
 		elem := "libxl." + goName(strings.TrimPrefix(f.Returns.base, "libxl_"))
 		raw := fmt.Sprintf("h.lib.%s(%s)", f.GoName(), strings.Join(x.listArgs(), ", "))
-		free := "capi.ListFree[" + elem + "](h.lib)"
+		free := "capi.ListFree[" + elem + "](f.h.lib)"
 		if f.Returns.Free != "" {
-			free = "h.lib." + goName(strings.TrimPrefix(f.Returns.Free, "libxl_"))
+			free = "f.h.lib." + goName(strings.TrimPrefix(f.Returns.Free, "libxl_"))
 		}
 		return fmt.Sprintf("return %s[%s](f, func(c capi.Ctx, n *int32) capi.Ptr {\nreturn %s\n}, %s)\n",
 			iff(f.Returns.Full, "fullL")+iff(!f.Returns.Full, "l")+"ist", elem, raw, free), []string{"items []" + elem}
