@@ -39,20 +39,6 @@ func (h *Host) DevidToDeviceUsbctrl(domid libxl.Domid, devid int) (usbctrl libxl
 	return usbctrl, err
 }
 
-// CtrlportToDeviceUsbdev finds the USB device at a port, counted from 1, of
-// one of the domain's controllers; libxl.ErrorFail if there is none. It calls
-// libxl_ctrlport_to_device_usbdev.
-func (h *Host) CtrlportToDeviceUsbdev(domid libxl.Domid, ctrl int, port int) (usbdev libxl.DeviceUsbdev, err error) {
-	f := h.beginDomain(capi.FnCtrlportToDeviceUsbdev, domid)
-	ctrlArg := f.integer("ctrl", ctrl)
-	portArg := f.integer("port", port)
-	usbdevArg := out(f, &usbdev)
-	err = f.call(func(c capi.Ctx) int32 {
-		return h.lib.CtrlportToDeviceUsbdev(c, uint32(domid), ctrlArg, portArg, usbdevArg)
-	})
-	return usbdev, err
-}
-
 // DevidToDeviceVkb finds a keyboard of the domain by its number;
 // libxl.ErrorNotfound if there is none. It calls libxl_devid_to_device_vkb.
 func (h *Host) DevidToDeviceVkb(domid libxl.Domid, devid int) (vkb libxl.DeviceVkb, err error) {

@@ -71,19 +71,6 @@ func (h *Host) DeviceUsbctrlGetinfo(domid libxl.Domid, usbctrl *libxl.DeviceUsbc
 	return usbctrlinfo, err
 }
 
-// DeviceUsbdevAdd plugs a USB device of this host into one of the domain's
-// controllers. Without Ctrl the first free port of any is taken, and a
-// controller is added if there is none; what was taken is copied back to
-// usbdev. libxl.ErrorInval means that the device is not there, is a hub, or is
-// given to a domain already. It calls libxl_device_usbdev_add.
-func (h *Host) DeviceUsbdevAdd(ctx context.Context, domid libxl.Domid, usbdev *libxl.DeviceUsbdev) error {
-	f := h.beginDomain(capi.FnDeviceUsbdevAdd, domid)
-	usbdevArg := inOut(f, usbdev)
-	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
-		return h.lib.DeviceUsbdevAdd(c, uint32(domid), usbdevArg, how)
-	})
-}
-
 // DeviceUsbdevRemove unplugs the USB device at Ctrl and Port from the domain,
 // and gives it back to the driver that it had in this host. It calls
 // libxl_device_usbdev_remove.
