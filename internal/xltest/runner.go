@@ -64,7 +64,21 @@ func Checks() []string {
 }
 
 func allChecks() []check {
-	return slices.Concat(openChecks, hostChecks, domainChecks, createErrorChecks, diskChecks, networkChecks, execChecks, specialChecks, tinyChecks, loopChecks, eventChecks)
+	return slices.Concat(
+		openChecks,
+		hostChecks,
+		domainChecks,
+		createErrorChecks,
+		nameChecks,
+		diskChecks,
+		networkChecks,
+		execChecks,
+		specialChecks,
+		topologyChecks,
+		tinyChecks,
+		loopChecks,
+		eventChecks,
+	)
 }
 
 // Run runs the checks on a host, reports each result as soon as it is there, and
