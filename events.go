@@ -14,12 +14,16 @@ import (
 
 // Event is something that has happened to a domain.
 type Event struct {
-	// Type is libxl.EventTypeDomainShutdown or libxl.EventTypeDomainDeath.
+	// Type is libxl.EventTypeDomainShutdown, libxl.EventTypeDomainDeath, or for
+	// those who ask for it libxl.EventTypeDiskEject.
 	Type  libxl.EventType
 	Domid libxl.Domid
 	Uuid  libxl.Uuid
 	// Reason says why a domain has shut down.
 	Reason libxl.ShutdownReason
+	// Disk is the drive whose medium the guest has ejected, as far as libxl tells:
+	// its Vdev and backend.
+	Disk *libxl.DeviceDisk
 }
 
 // Events tells what happens to the domains of the host from this call on: that
@@ -39,16 +43,16 @@ type Event struct {
 // checkpointed does, may be told of once for both. A domain that is destroyed
 // before it shuts down has only the second event, and so has one that another
 // program destroys before this one could see why it shut down.
-func (h *Host) Events(ctx context.Context) iter.Seq2[Event, error] {
-	return h.watch(ctx, "Events", nil)
+func (h *Host) Events(ctx context.Context, opts ...EventOption) iter.Seq2[Event, error] {
+	return h.watch(ctx, "Events", nil, opts...)
 }
 
 // DomainEvents is like [Host.Events] for one domain. The sequence ends without an
 // error after the domain's death. libxl.ErrorDomainNotfound is its error if the
 // domain is not there when the watch begins; a new domain with the same number is
 // another one.
-func (h *Host) DomainEvents(ctx context.Context, domid libxl.Domid) iter.Seq2[Event, error] {
-	return h.watch(ctx, "DomainEvents", &domid)
+func (h *Host) DomainEvents(ctx context.Context, domid libxl.Domid, opts ...EventOption) iter.Seq2[Event, error] {
+	return h.watch(ctx, "DomainEvents", &domid, opts...)
 }
 
 // WaitShutdown waits until the domain shuts down and returns why, at once if it
@@ -68,12 +72,15 @@ func (h *Host) WaitShutdown(ctx context.Context, domid libxl.Domid) (libxl.Shutd
 }
 
 // watch begins a watch, of all domains or one.
-func (h *Host) watch(ctx context.Context, op string, domid *libxl.Domid) iter.Seq2[Event, error] {
+func (h *Host) watch(ctx context.Context, op string, domid *libxl.Domid, opts ...EventOption) iter.Seq2[Event, error] {
 	fail := func(err error) error { return &Error{Op: op, Domid: domid, Err: err} }
 	if h == nil || h.loop == nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, fail(ErrClosed)) }
 	}
 	w := &watcher{domid: domid, more: make(chan struct{}, 1)}
+	for _, set := range opts {
+		set(w)
+	}
 	err := ctx.Err()
 	if err == nil {
 		err = h.events.join(w)
@@ -102,8 +109,9 @@ func (h *Host) watch(ctx context.Context, op string, domid *libxl.Domid) iter.Se
 
 // watcher is one watch.
 type watcher struct {
-	domid *libxl.Domid // nil for all
-	uuid  libxl.Uuid   // of the one domain
+	domid  *libxl.Domid // nil for all
+	uuid   libxl.Uuid   // of the one domain
+	ejects bool
 
 	mu    sync.Mutex
 	queue []Event
@@ -173,17 +181,22 @@ const pollInterval = time.Second
 // of that number.
 type hub struct {
 	list func() ([]libxl.Dominfo, error)
-	done chan struct{} // closed when run has ended
+	arm  func(libxl.Domid, func(*libxl.Event)) (disarm func(), err error) // its drives
+	left chan struct{}                                                    // has an element after a watcher of drives has left
+	done chan struct{}                                                    // closed when run has ended
 
 	looking sync.Mutex // from before the list is made until it has been told
 	domains map[libxl.Domid]libxl.Dominfo
+	drives  map[libxl.Domid]drives
 
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
 }
 
-func newHub(list func() ([]libxl.Dominfo, error)) *hub {
-	return &hub{list: list, done: make(chan struct{}), watchers: map[*watcher]struct{}{}}
+func newHub(list func() ([]libxl.Dominfo, error),
+	arm func(libxl.Domid, func(*libxl.Event)) (func(), error)) *hub {
+	return &hub{list: list, arm: arm, left: make(chan struct{}, 1), done: make(chan struct{}),
+		drives: map[libxl.Domid]drives{}, watchers: map[*watcher]struct{}{}}
 }
 
 // run looks whenever a domain has shut down or died. It polls as well when there
@@ -201,6 +214,7 @@ func (b *hub) run(life context.Context, released <-chan struct{}) {
 			return
 		case <-released:
 		case <-again:
+		case <-b.left:
 		}
 		b.looking.Lock()
 		if _, err := b.look(false); err != nil {
@@ -208,6 +222,7 @@ func (b *hub) run(life context.Context, released <-chan struct{}) {
 				w.push(true, err)
 			}
 		}
+		b.follow(nil)
 		b.looking.Unlock()
 	}
 }
@@ -253,8 +268,15 @@ func (b *hub) join(w *watcher) error {
 		}
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.watchers[w] = struct{}{}
+	b.mu.Unlock()
+	if !w.ejects {
+		return nil
+	}
+	if err := b.follow(w.domid); err != nil {
+		b.leave(w)
+		return err
+	}
 	return nil
 }
 
@@ -263,6 +285,12 @@ func (b *hub) leave(w *watcher) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.watchers, w)
+	if w.ejects {
+		select {
+		case b.left <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // look compares the domains with those of the last look and tells the watchers,
@@ -328,6 +356,7 @@ func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
 			}
 		}
 		b.domains[domid] = libxl.Dominfo{Domid: domid, Uuid: uuid}
+		b.follow(nil)
 	}
 }
 

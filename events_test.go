@@ -84,7 +84,7 @@ func TestWatchersAreToldEachChangeOnce(t *testing.T) {
 	zero := dom(0, 0, "")
 	var d domains
 	d.now(zero, dom(1, 1, ""), dom(2, 2, "shutdown crash"))
-	b := newHub(d.get)
+	b := newHub(d.get, nil)
 	all, one, two := watchHub(t, b), watchHub(t, b, 1), watchHub(t, b, 2)
 	for i, step := range []struct {
 		list          []libxl.Dominfo
@@ -123,7 +123,7 @@ func TestWatchersAreToldEachChangeOnce(t *testing.T) {
 func TestAWatchOfADomainThatDiesOrIsNotThere(t *testing.T) {
 	var d domains
 	d.now(dom(1, 1, "shutdown poweroff dying"), dom(2, 2, "dying"))
-	b := newHub(d.get)
+	b := newHub(d.get, nil)
 	if got := watchHub(t, b, 1)(); got != "1/1 poweroff, 1/1 death, end" {
 		t.Errorf("got %q", got)
 	}
@@ -142,7 +142,7 @@ func TestAWatchOfADomainThatDiesOrIsNotThere(t *testing.T) {
 func TestADomainThatDiesBeforeItIsSeenIsToldOf(t *testing.T) {
 	var d domains
 	d.now(dom(0, 0, ""))
-	b := newHub(d.get)
+	b := newHub(d.get, nil)
 	b.born(6, libxl.Uuid{15: 6}) // nobody watches
 	all := watchHub(t, b)
 	b.born(7, libxl.Uuid{15: 7})
@@ -156,7 +156,7 @@ func TestADomainThatDiesBeforeItIsSeenIsToldOf(t *testing.T) {
 func TestWatchersThatLeaveAreForgotten(t *testing.T) {
 	var d domains
 	d.now(dom(1, 1, ""))
-	b := newHub(d.get)
+	b := newHub(d.get, nil)
 	w := &watcher{more: make(chan struct{}, 1)}
 	b.join(w)
 	b.leave(w)
@@ -173,7 +173,7 @@ func TestWatchersThatLeaveAreForgotten(t *testing.T) {
 func TestRunEndsAllWatchesWhenTheDomainsCannotBeListed(t *testing.T) {
 	var d domains
 	d.now(dom(1, 1, ""))
-	b := newHub(d.get)
+	b := newHub(d.get, nil)
 	w := &watcher{more: make(chan struct{}, 1)}
 	b.join(w)
 	life, end := context.WithCancelCause(t.Context())

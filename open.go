@@ -89,7 +89,7 @@ func Open(opts ...Option) (*Host, error) {
 		return nil, fmt.Errorf("xenlight: %w", err)
 	}
 	h := &Host{lib: lib, loop: l}
-	h.events = newHub(h.ListDomain)
+	h.events = newHub(h.ListDomain, h.armEjects)
 	go h.events.run(l.Life(), l.Released())
 	return h, nil
 }

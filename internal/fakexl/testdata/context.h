@@ -33,6 +33,15 @@ int libxl_ctx_alloc(struct ctx **out, int version, unsigned flags, struct logger
     return 0;
 }
 
+static void drop(struct evgen **list)
+{
+    while (*list) {
+        struct evgen *e = *list;
+        *list = e->next;
+        free(e);
+    }
+}
+
 int libxl_ctx_free(struct ctx *c)
 {
     struct ctx **p = &contexts;
@@ -44,11 +53,8 @@ int libxl_ctx_free(struct ctx *c)
         p = &(*p)->next;
     *p = c->next;
     pthread_mutex_unlock(&global);
-    while (c->evgens) {
-        struct evgen *e = c->evgens;
-        c->evgens = e->next;
-        free(e);
-    }
+    drop(&c->evgens);
+    drop(&c->ejects);
     while (c->first) {
         struct queued *q = c->first;
         c->first = q->next;
@@ -114,6 +120,8 @@ void libxl_event_free(struct ctx *c, char *event)
     struct queued *q = (struct queued *)(event - offsetof(struct queued, ev));
 
     (void)c;
+    if (FIELD(event, int, OFF_libxl_event_type) == EJECT)
+        free(FIELD(event, char *, OFF_libxl_event_u_disk_eject_disk + OFF_libxl_device_disk_vdev));
     memset(q, 0x5a, sizeof(*q));
     free(q);
 }
@@ -144,6 +152,70 @@ void libxl_evdisable_domain_death(struct ctx *c, struct evgen *e)
     *p = e->next;
     unlock(c);
     free(e);
+}
+
+/* Each domain has a disk and a CD-ROM drive. */
+
+char *libxl_device_disk_list(struct ctx *c, uint32_t domid, int *n)
+{
+    char *list = calloc(2, SIZE_libxl_device_disk);
+
+    (void)c, (void)domid;
+    FIELD(list, char *, OFF_libxl_device_disk_vdev) = strdup("xvda");
+    list += SIZE_libxl_device_disk;
+    FIELD(list, char *, OFF_libxl_device_disk_vdev) = strdup("hdc");
+    FIELD(list, int, OFF_libxl_device_disk_is_cdrom) = 1;
+    *n = 2;
+    return list - SIZE_libxl_device_disk;
+}
+
+void libxl_device_disk_list_free(char *list, int n)
+{
+    while (n-- > 0)
+        free(FIELD(list + n * SIZE_libxl_device_disk, char *, OFF_libxl_device_disk_vdev));
+    free(list);
+}
+
+int libxl_evenable_disk_eject(struct ctx *c, uint32_t domid, const char *vdev, uint64_t user, struct evgen **out)
+{
+    struct evgen *e = calloc(1, sizeof(*e));
+
+    must(!strcmp(vdev, "hdc"), "it is the CD-ROM drive");
+    *e = (struct evgen){ .domid = domid, .user = user };
+    lock(c);
+    e->next = c->ejects;
+    c->ejects = e;
+    unlock(c);
+    *out = e;
+    return 0;
+}
+
+void libxl_evdisable_disk_eject(struct ctx *c, struct evgen *e)
+{
+    struct evgen **p = &c->ejects;
+
+    lock(c);
+    while (*p != e)
+        p = &(*p)->next;
+    *p = e->next;
+    unlock(c);
+    free(e);
+}
+
+/* The guest ejects the medium: only the first who listens is told. */
+int libxl_cdrom_insert(struct ctx *c, uint32_t domid, void *disk, const struct how *how)
+{
+    (void)disk;
+    lock(c);
+    for (struct evgen *e = c->ejects; e; e = e->next)
+        if (e->domid == domid) {
+            char *ev = queue(c, EJECT, domid, e->user);
+            FIELD(ev, char *, OFF_libxl_event_u_disk_eject_disk + OFF_libxl_device_disk_vdev) = strdup("hdc");
+            break;
+        }
+    int rc = begin(c, INLINE, domid, how, 0, NULL, 0);
+    unlock(c);
+    return rc;
 }
 
 static void tell(struct ctx *c)
@@ -247,7 +319,8 @@ void libxl_dominfo_list_free(char *list, int n)
     free(list);
 }
 
-/* Figures for the tests: bytes of C memory in use, open contexts, operations. */
+/* Figures for the tests: bytes of C memory in use, open contexts,
+ * drives that are listened to, operations. */
 
 int libxl_get_free_memory(struct ctx *c, uint64_t *memkb)
 {
@@ -267,6 +340,17 @@ int libxl_get_max_cpus(struct ctx *c)
     for (struct ctx *p = contexts; p; p = p->next)
         n++;
     pthread_mutex_unlock(&global);
+    return n;
+}
+
+int libxl_get_max_nodes(struct ctx *c)
+{
+    int n = 0;
+
+    lock(c);
+    for (struct evgen *e = c->ejects; e; e = e->next)
+        n++;
+    unlock(c);
     return n;
 }
 

@@ -80,7 +80,7 @@ struct ctx {
     int wake[2];
     struct op *ops;
     struct queued *first, **last;
-    struct evgen *evgens;
+    struct evgen *evgens, *ejects;
     bool released;
 };
 
