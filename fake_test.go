@@ -316,6 +316,22 @@ func TestLevelsAndDomainsOfTheLog(t *testing.T) {
 	}
 }
 
+func TestProgressIsNotLogged(t *testing.T) {
+	logged := make(chan string, 100)
+	told := make(chan Progress, 1)
+	h := openFake(t, WithProgress(func(p Progress) { told <- p }),
+		WithLogger(slog.New(slogFunc{slog.LevelDebug, func(r slog.Record) { logged <- r.Message }})))
+	if err := h.DomainPause(t.Context(), fakexl.Pause(fakexl.Child, 40*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-told, (Progress{What: "Saving nothing", Done: 20, Total: 40, Percent: 50}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := <-logged; !strings.HasPrefix(got, "a child logs") {
+		t.Errorf("logged: %q", got)
+	}
+}
+
 type slogFunc struct {
 	level slog.Level
 	f     func(slog.Record)

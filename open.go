@@ -38,18 +38,34 @@ type Option func(*options)
 type options struct {
 	library string
 	logger  *slog.Logger
+	step    func(Progress)
 	system  capi.System
 }
 
 // WithLogger sends what libxl logs to a logger, at the levels that the logger
-// has enabled when the Host is opened. Without it nothing is logged; errors
-// carry the lines that explain them all the same.
+// has enabled when the Host is opened: libxl does not even write others. The
+// records have libxl's source location and the domain as attributes "libxl" and
+// "domid", where libxl names them; the lines of libxl's child processes are there
+// too. Without a logger errors carry the lines that explain them all the same: see
+// [Error.Log].
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
 			o.logger = l
 		}
 	}
+}
+
+// Progress is how far libxl has come with something that lasts, as the saving of
+// a domain's memory: what it does in its own words, the steps done and to do, and
+// the percentage. It does not say for which domain.
+type Progress = loop.Progress
+
+// WithProgress has a function called for libxl's messages of progress, which go
+// to no logger. It is called from one goroutine, also the logger's, and what does
+// not fit its queue is dropped. libxl tells of every step of five per cent or so.
+func WithProgress(f func(Progress)) Option {
+	return func(o *options) { o.step = f }
 }
 
 // WithLibrary names the file of the libxenlight to use. The release is read from
@@ -80,7 +96,7 @@ func Open(opts ...Option) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xenlight: %w", err)
 	}
-	l, err := loop.New(lib, o.logger)
+	l, err := loop.New(lib, o.logger, o.step)
 	var start *loop.StartError
 	if errors.As(err, &start) {
 		return nil, &Error{Op: "Open", Code: start.Code, Log: logLines(start.Log)}

@@ -29,10 +29,9 @@
 //
 // [Host.DomainPreserve], [Host.SendTrigger], [Host.SendSysrq],
 // [Host.DomainSetmaxmem], [Host.GetMemoryTarget], [Host.SetMemoryTarget],
-// [Host.WaitForMemoryTarget], [Host.DomainNeedMemory],
-// [Host.DomainCreateRestore], [Host.DomainSuspend], [Host.DomainSuspendOnly],
-// [Host.DomainResume], [Host.DomainSoftReset], [Host.DomainRename],
-// [Host.VmGetStartTime].
+// [Host.DomainNeedMemory], [Host.DomainCreateRestore], [Host.DomainSuspend],
+// [Host.DomainSuspendOnly], [Host.DomainResume], [Host.DomainSoftReset],
+// [Host.DomainRename], [Host.VmGetStartTime].
 //
 // Secondary host operations:
 //

@@ -69,7 +69,6 @@ const (
 	FnDomainSetmaxmem
 	FnGetMemoryTarget
 	FnSetMemoryTarget
-	FnWaitForMemoryTarget
 	FnDomainNeedMemory
 	FnDomainCreateRestore
 	FnDomainSuspend
@@ -312,7 +311,6 @@ var fnTable = [numFns]fnInfo{
 	FnDomainSetmaxmem:             {name: "libxl_domain_setmaxmem", method: "DomainSetmaxmem", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
 	FnGetMemoryTarget:             {name: "libxl_get_memory_target", method: "GetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
 	FnSetMemoryTarget:             {name: "libxl_set_memory_target", method: "SetMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
-	FnWaitForMemoryTarget:         {name: "libxl_wait_for_memory_target", method: "WaitForMemoryTarget", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
 	FnDomainNeedMemory:            {name: "libxl_domain_need_memory", method: "DomainNeedMemory", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
 	FnDomainCreateRestore:         {name: "libxl_domain_create_restore", method: "DomainCreateRestore", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
 	FnDomainSuspend:               {name: "libxl_domain_suspend", method: "DomainSuspend", since: abi.R(4, 14), section: "Secondary domain operations", library: "libxenlight"},
@@ -1133,20 +1131,6 @@ func (l *Lib) SetMemoryTarget(ctx Ctx, domid uint32, targetMemkb int64, relative
 	r, _, _ := purego.SyscallN(l.fn[FnSetMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(targetMemkb), boolWord(relative), boolWord(enforce))
 	if int32(r) >= 0 {
 		l.Succeeded(FnSetMemoryTarget)
-	}
-	return int32(r)
-}
-
-// WaitForMemoryTarget calls
-//
-//	int libxl_wait_for_memory_target(libxl_ctx *ctx, uint32_t domid, int wait_secs)
-//
-// It may block: it sleeps in steps of 2 s as long as the guest makes progress.
-func (l *Lib) WaitForMemoryTarget(ctx Ctx, domid uint32, waitSecs int32) int32 {
-	l.called(FnWaitForMemoryTarget)
-	r, _, _ := purego.SyscallN(l.fn[FnWaitForMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(waitSecs))
-	if int32(r) >= 0 {
-		l.Succeeded(FnWaitForMemoryTarget)
 	}
 	return int32(r)
 }

@@ -14,6 +14,7 @@ import (
 // Levels of libxl's log (xentoollog_level).
 const (
 	LevelDebug    = 1
+	LevelProgress = 4
 	LevelInfo     = 5
 	LevelNotice   = 6
 	LevelWarn     = 7
@@ -31,8 +32,8 @@ func (l *Lib) NewLogger(fd int, level int) (Logger, func(), error) {
 		unix.Close(fd)
 		return 0, nil, ErrNoMemory
 	}
-	const hideProgress = 4
-	lg := l.XtlCreateloggerStdiostream(ptr(file), int32(level), hideProgress)
+	const progressOnLines = 0o20
+	lg := l.XtlCreateloggerStdiostream(ptr(file), int32(level), progressOnLines)
 	if lg == nil {
 		purego.SyscallN(l.fclose, file)
 		return 0, nil, ErrNoMemory

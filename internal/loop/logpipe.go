@@ -26,6 +26,14 @@ type Record struct {
 	Domid  *libxl.Domid
 	Text   string
 	seq    uint64
+	step   *Progress // it tells of this
+}
+
+// Progress is how far something that lasts has come.
+type Progress struct {
+	What        string // "Saving memory: iter 0 ..."
+	Done, Total uint64
+	Percent     int
 }
 
 const (
@@ -42,7 +50,8 @@ type logPipe struct {
 	read    *os.File
 	writeFd int
 	out     *slog.Logger
-	nonce   string // in the marks, so that no line of libxl's is taken for one
+	step    func(Progress) // may be nil
+	nonce   string         // in the marks, so that no line of libxl's is taken for one
 
 	readDone chan struct{}
 
@@ -58,7 +67,7 @@ type logPipe struct {
 	ended   bool
 }
 
-func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
+func newLogPipe(lib *capi.Lib, out *slog.Logger, step func(Progress)) (*logPipe, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
@@ -69,7 +78,7 @@ func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
 	p := &logPipe{
-		read: os.NewFile(uintptr(fds[0]), "libxl log"), writeFd: fds[1], out: out,
+		read: os.NewFile(uintptr(fds[0]), "libxl log"), writeFd: fds[1], out: out, step: step,
 		nonce: rand.Text(), readDone: make(chan struct{}),
 	}
 	p.changed = sync.NewCond(&p.mu)
@@ -79,6 +88,9 @@ func newLogPipe(lib *capi.Lib, out *slog.Logger) (*logPipe, error) {
 		level = capi.LevelDebug
 	case out.Enabled(ctx, slog.LevelInfo):
 		level = capi.LevelInfo
+	}
+	if step != nil {
+		level = min(level, capi.LevelProgress)
 	}
 	var err error
 	if p.logger, p.destroy, err = lib.NewLogger(fds[1], level); err != nil {
@@ -148,7 +160,12 @@ func (p *logPipe) deliver() {
 		p.queue, p.dropped = nil, 0
 		p.mu.Unlock()
 		for _, rec := range queue {
-			rec.log(p.out)
+			switch {
+			case rec.step == nil:
+				rec.log(p.out)
+			case p.step != nil:
+				p.step(*rec.step)
+			}
 		}
 		if dropped > 0 {
 			p.out.Warn("libxl log lines dropped, the handler is too slow", "lines", dropped)
@@ -250,6 +267,9 @@ func parseLine(line string, last Record) (records []Record) {
 
 func parseMessage(component, level, text string) Record {
 	rec := Record{Level: levels[level], Text: text}
+	if level == "progress" || level == "detail" {
+		rec.step = parseProgress(text)
+	}
 	if component != "libxl" {
 		rec.Text = component + ": " + text
 	}
@@ -264,6 +284,21 @@ func parseMessage(component, level, text string) Record {
 		}
 	}
 	return rec
+}
+
+// progress is libxl's way to write Progress.
+var progress = regexp.MustCompile(`^(.*): (\d+)/(\d+) +(-?\d+)%$`)
+
+func parseProgress(text string) *Progress {
+	m := progress.FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	p := Progress{What: m[1]}
+	p.Done, _ = strconv.ParseUint(m[2], 10, 64)
+	p.Total, _ = strconv.ParseUint(m[3], 10, 64)
+	p.Percent, _ = strconv.Atoi(m[4])
+	return &p
 }
 
 // levels maps xentoollog's names of levels to slog's.

@@ -49,3 +49,17 @@ func TestParseLine(t *testing.T) {
 		})
 	}
 }
+
+func TestProgressIsToldApartFromTheLog(t *testing.T) {
+	for line, want := range map[string]*Progress{
+		"xc: progress: Saving memory: iter 1 (last sent 3 skipped 0): 1024/8192   12%": {"Saving memory: iter 1 (last sent 3 skipped 0)", 1024, 8192, 12},
+		"xc: detail: Saving memory: iter 1: 1100/8192   13%":                           {"Saving memory: iter 1", 1100, 8192, 13},
+		"xc: detail: xc_dom_malloc: 42 kB":                                             nil,
+		"xc: info: Saving memory: 1/2   50%":                                           nil,
+	} {
+		got := parseLine(line, Record{})[0].step
+		if (got == nil) != (want == nil) || got != nil && *got != *want {
+			t.Errorf("%s: got %+v", line, got)
+		}
+	}
+}

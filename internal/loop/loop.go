@@ -70,8 +70,9 @@ type Loop struct {
 	handlers map[uint64]func(*libxl.Event)
 }
 
-// New makes a context and starts its pump. Lines of libxl's log go to logger.
-func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
+// New makes a context and starts its pump. Lines of libxl's log go to logger, and
+// those that tell of progress to step if it is not nil.
+func New(lib *capi.Lib, logger *slog.Logger, step func(Progress)) (*Loop, error) {
 	wakeFd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
@@ -83,7 +84,7 @@ func New(lib *capi.Lib, logger *slog.Logger) (*Loop, error) {
 	}
 	l.idle = sync.NewCond(&l.mu)
 	l.life, l.end = context.WithCancelCause(context.Background())
-	if l.log, err = newLogPipe(lib, logger); err != nil {
+	if l.log, err = newLogPipe(lib, logger, step); err != nil {
 		unix.Close(wakeFd)
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func open(t *testing.T, handler slog.Handler) *Loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(lib, slog.New(handler))
+	l, err := New(lib, slog.New(handler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

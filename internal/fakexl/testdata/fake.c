@@ -216,12 +216,22 @@ static int64_t now_ms(void)
     return tv.tv_sec * 1000LL + tv.tv_usec / 1000;
 }
 
+/* As libxl's logger does with what its save helper tells. */
+static void progress(struct ctx *c, int ms)
+{
+    if (c->log->level > 4)
+        return;
+    fprintf(c->log->file, "xc: progress: Saving nothing: %d/%d  %3d%%\n", ms / 2, ms, 50);
+    fflush(c->log->file);
+}
+
 static void child(struct ctx *c, struct op *op, int ms)
 {
     op->child = fork();
     must(op->child >= 0, "fork");
     if (op->child)
         return;
+    progress(c, ms);
     say(c, op->kind == CHILD_FAIL ? ERROR : INFO, op->domid, __LINE__, "a child logs for %llu", (unsigned long long)op->user);
     usleep(ms * 1000);
     _exit(op->kind == CHILD_FAIL);

@@ -1,0 +1,55 @@
+package xenlight
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// WaitForFreeMemory waits until so much of the host's memory, in kB, is free. It
+// looks every quarter of a second, and takes the memory from no domain: see
+// [Host.SetMemoryTarget]. If ctx ends before, the error is that of ctx and
+// libxl.ErrorNomem. It replaces libxl_wait_for_free_memory.
+func (h *Host) WaitForFreeMemory(ctx context.Context, memkb uint64) error {
+	const page = 4 // kB
+	return poll(ctx, &Error{Op: "WaitForFreeMemory", Code: libxl.ErrorNomem}, func() (bool, error) {
+		info, err := h.GetPhysinfo()
+		return info.FreePages >= memkb/page+min(memkb%page, 1), err
+	})
+}
+
+// WaitForMemoryTarget waits until the domain has no more memory than it is asked
+// to have: see [Host.SetMemoryTarget]. It looks every quarter of a second. A guest
+// need not obey: if ctx ends before it has, the error is that of ctx and
+// libxl.ErrorFail. libxl.ErrorFail alone, or libxl.ErrorDomainNotfound, means that
+// there is no such domain. It does what libxl_wait_for_memory_target does, which
+// sleeps inside C and gives up when the guest is slow.
+func (h *Host) WaitForMemoryTarget(ctx context.Context, domid libxl.Domid) error {
+	return poll(ctx, &Error{Op: "WaitForMemoryTarget", Domid: &domid, Code: libxl.ErrorFail}, func() (bool, error) {
+		target, err := h.GetMemoryTarget(domid)
+		if err != nil {
+			return false, err
+		}
+		info, err := h.DomainInfo(domid)
+		return info.CurrentMemkb+info.OutstandingMemkb <= target, err
+	})
+}
+
+// poll looks until a condition holds. If ctx is over before, late is the error,
+// with ctx's.
+func poll(ctx context.Context, late *Error, holds func() (bool, error)) error {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := holds(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			late.Err = context.Cause(ctx)
+			return late
+		}
+	}
+}
