@@ -71,7 +71,7 @@ func allChecks() []check {
 		createErrorChecks,
 		nameChecks,
 		diskChecks,
-		networkChecks,
+		networkChecks, deviceChecks,
 		execChecks,
 		specialChecks,
 		topologyChecks,
