@@ -120,8 +120,8 @@ func (h *Host) CpupoolCpuaddCpumap(poolid uint32, cpumap libxl.Bitmap) error {
 // CpupoolCpuremove takes a CPU from a CPU pool; it is free then. If cpu is -1,
 // the last one of the pool. A vCPU that may run only there may run on all CPUs
 // afterwards. libxl.ErrorFail means that the pool does not exist or has no
-// such CPU, that it is the last one of a pool with domains, or CPU 0 in pool
-// 0. It calls libxl_cpupool_cpuremove.
+// such CPU, that it is the last one of a pool with domains or, since Xen 4.17,
+// CPU 0 in pool 0. It calls libxl_cpupool_cpuremove.
 func (h *Host) CpupoolCpuremove(poolid uint32, cpu int) error {
 	f := h.begin(capi.FnCpupoolCpuremove)
 	cpuArg := f.integer("cpu", cpu)

@@ -17,7 +17,9 @@ func (h *Host) ListVm() (items []libxl.Vminfo, err error) {
 }
 
 // ListCpupool describes all CPU pools: name, scheduler, number of domains and
-// the physical CPUs in it. Pool 0 always exists. It calls libxl_list_cpupool.
+// the physical CPUs in it. Pool 0 always exists. While a pool is being made
+// and has no name yet, libxl lists neither it nor those after it. It calls
+// libxl_list_cpupool.
 func (h *Host) ListCpupool() (items []libxl.Cpupoolinfo, err error) {
 	f := h.begin(capi.FnListCpupool)
 	return fullList[libxl.Cpupoolinfo](f, func(c capi.Ctx, n *int32) capi.Ptr {

@@ -53,10 +53,9 @@ func (h *Host) SetVcpuaffinityAll(domid libxl.Domid, maxVcpus uint32, cpumapHard
 }
 
 // DomainSetNodeaffinity says from which NUMA nodes the domain's memory is best
-// taken; all nodes mean that Xen follows the vCPUs' affinity. Memory that the
-// domain has stays where it is. libxl.ErrorFail means that there is no such
-// domain or that the host has none of the nodes. It calls
-// libxl_domain_set_nodeaffinity.
+// taken. Memory that the domain has stays where it is. libxl.ErrorFail means
+// that there is no such domain or that the host has none of the nodes. It
+// calls libxl_domain_set_nodeaffinity.
 func (h *Host) DomainSetNodeaffinity(domid libxl.Domid, nodemap libxl.Bitmap) error {
 	f := h.beginDomain(capi.FnDomainSetNodeaffinity, domid)
 	nodemapArg := f.paddedBitmap(nodemap, f.h.lib.GetMaxNodes)

@@ -99,6 +99,26 @@ func TestAGuardCatchesOneByteTooMany(t *testing.T) {
 	}
 }
 
+func TestAStringThatFillsItsBufferNeedsNoEnd(t *testing.T) {
+	m := &guardMemory{}
+	defer m.free(t)
+	p, err := m.Alloc(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(unsafe.Slice((*byte)(p), 4), "full")
+	if got := GoStringN(p, 4); got != "full" {
+		t.Errorf("got %q", got)
+	}
+	if !faults(func() { GoString(p) }) {
+		t.Error("the guard is not where the buffer ends")
+	}
+	copy(unsafe.Slice((*byte)(p), 4), "a\x00bc")
+	if got := GoStringN(p, 4) + GoStringN(nil, 4); got != "a" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // faults reports whether f touches what it may not.
 func faults(f func()) (yes bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
