@@ -17,6 +17,7 @@ import (
 // snapshot is what must be the same after all checks.
 type snapshot struct {
 	domains  map[libxl.Uuid]libxl.Domid
+	pools    []string
 	xenstore []string // nil if it cannot be listed
 	loops    []string
 	children []string
@@ -31,6 +32,13 @@ func takeSnapshot(h *xenlight.Host) (snapshot, error) {
 	}
 	for _, d := range domains {
 		s.domains[d.Uuid] = d.Domid
+	}
+	pools, err := h.ListCpupool()
+	if err != nil {
+		return s, err
+	}
+	for _, p := range pools {
+		s.pools = append(s.pools, fmt.Sprint(p.Poolid, p.PoolName, p.Sched, p.Cpumap))
 	}
 	s.xenstore = listXenstore()
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
@@ -99,7 +107,7 @@ func (t *T) unchanged(was snapshot) {
 			}
 		}
 		for what, lists := range map[string][2][]string{
-			"xenstore": {was.xenstore, now.xenstore}, "loop device": {was.loops, now.loops},
+			"CPU pool": {was.pools, now.pools}, "xenstore": {was.xenstore, now.xenstore}, "loop device": {was.loops, now.loops},
 			"child process": {was.children, now.children}, "file descriptor": {was.fds, now.fds},
 		} {
 			if what == "file descriptor" && len(lists[1]) == len(lists[0])+childPipe {

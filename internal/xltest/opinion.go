@@ -59,5 +59,6 @@ func (t *T) still() *guest {
 	}
 	c := t.tiny(kind, "")
 	c.BInfo.MaxVcpus, c.BInfo.AvailVcpus = 2, libxl.BitmapOf(0, 1)
+	c.BInfo.NumaPlacement.Set(false) // else libxl chooses an affinity
 	return t.create(c)
 }
