@@ -19,7 +19,9 @@ const (
 	// for the hunt of faults in Xen.
 	SuspendDebug SuspendOption = 1 << iota
 	// SuspendLive copies memory while the guest runs and suspends it for what has
-	// changed since. That needs some memory of the host to keep track.
+	// changed since. For a PV guest the hypervisor must have shadow paging
+	// (CapShadow in [Host.GetPhysinfo]); otherwise, for a reason that is only in the
+	// log, libxl says ErrorGuestTimedout.
 	SuspendLive
 )
 

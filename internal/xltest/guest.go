@@ -72,6 +72,11 @@ func (t *T) newConfig(kind libxl.DomainType, kernel string, vcpus int, memory ui
 func (t *T) create(c *libxl.DomainConfig, opts ...xenlight.CreateOption) *guest {
 	domid, err := t.Host.DomainCreateNew(t.ctx, c, opts...)
 	t.ok(err, "DomainCreateNew")
+	return t.adopt(c, domid)
+}
+
+// adopt takes over a domain that the check has made.
+func (t *T) adopt(c *libxl.DomainConfig, domid libxl.Domid) *guest {
 	g := &guest{t: t, Config: c, Domid: domid}
 	t.Cleanup(func() {
 		if g.exists() {

@@ -76,6 +76,9 @@ func allChecks() []check {
 		specialChecks,
 		topologyChecks,
 		tinyChecks,
+		secondaryChecks,
+		saveChecks,
+		dataChecks,
 		loopChecks,
 		eventChecks,
 	)

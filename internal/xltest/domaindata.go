@@ -1,0 +1,249 @@
+package xltest
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+const (
+	domainConfigSection = "Advanced domain config"
+	miscSection         = "Miscellanious behavior"
+)
+
+// dataChecks are of what libxl keeps of a domain, and of copies of its memory.
+var dataChecks = []check{
+	{domainConfigSection, "userdata is kept with a domain until it is unlinked or the domain dies", checkUserdata},
+	{domainConfigSection, "RetrieveDomainConfiguration tells the configuration as it is now", checkRetrieve},
+	{miscSection, "a core dump of a pv guest is an ELF file with its memory", func(t *T) { checkCoreDump(t, libxl.DomainTypePv) }},
+	{miscSection, "a core dump of a pvh guest is an ELF file with its memory", func(t *T) { checkCoreDump(t, libxl.DomainTypePvh) }},
+	{miscSection, "Remus copies a guest that runs into a black hole, until it is cancelled", checkRemusBlackhole},
+	{miscSection, "Remus lets the copy run when the original is gone", checkRemusFailover},
+}
+
+func checkUserdata(t *T) {
+	g := t.create(t.tiny(libxl.DomainTypePv, ""))
+	file := fmt.Sprintf("/var/lib/xen/userdata-d.%d.%s.xenlight", g.Domid, g.Config.CInfo.Uuid)
+	for _, data := range []string{"a", "\x00two\xff\n", strings.Repeat("xenlight", 100000)} {
+		got, err := t.Host.UserdataRetrieve(g.Domid, "other")
+		if got != nil || err != nil {
+			t.Errorf("UserdataRetrieve of nothing: %q, %v", got, err)
+		}
+		t.ok(t.Host.UserdataStore(g.Domid, "xenlight", []byte(data)), "UserdataStore")
+		got, err = t.Host.UserdataRetrieve(g.Domid, "xenlight")
+		t.ok(err, "UserdataRetrieve")
+		equal(t, "UserdataRetrieve", string(got), data)
+		kept, err := os.ReadFile(file)
+		t.ok(err, "the file of userdata")
+		equal(t, "the file of userdata", string(kept), data)
+	}
+	t.ok(t.Host.UserdataUnlink(g.Domid, "xenlight"), "UserdataUnlink")
+	got, err := t.Host.UserdataRetrieve(g.Domid, "xenlight")
+	if got != nil || err != nil {
+		t.Errorf("UserdataRetrieve after UserdataUnlink: %q, %v", got, err)
+	}
+	wantCode(t, "UserdataUnlink of nothing", t.Host.UserdataUnlink(g.Domid, "xenlight"), libxl.ErrorFail)
+	wantField(t, "UserdataStore of nothing", t.Host.UserdataStore(g.Domid, "xenlight", nil), "data")
+	for _, name := range []string{"", "../x", "a\x00b"} {
+		wantField(t, "UserdataStore", t.Host.UserdataStore(g.Domid, name, []byte("x")), "userid")
+	}
+	wantCode(t, "UserdataStore of a domain that is not there", t.Host.UserdataStore(nobody, "xenlight", []byte("x")), libxl.ErrorLockFail)
+	_, err = t.Host.UserdataRetrieve(nobody, "xenlight")
+	wantCode(t, "UserdataRetrieve of a domain that is not there", err, libxl.ErrorLockFail)
+	wantCode(t, "UserdataUnlink of a domain that is not there", t.Host.UserdataUnlink(nobody, "xenlight"), libxl.ErrorLockFail)
+
+	t.ok(t.Host.UserdataStore(g.Domid, "xenlight", []byte("x")), "UserdataStore")
+	g.destroy()
+	t.until("the userdata to go with its domain", func() bool {
+		_, err := os.Stat(file)
+		return errors.Is(err, os.ErrNotExist)
+	})
+}
+
+func checkRetrieve(t *T) {
+	g := t.create(t.tiny(libxl.DomainTypePv, "retrieved"))
+	c, err := t.Host.RetrieveDomainConfiguration(t.ctx, g.Domid)
+	t.ok(err, "RetrieveDomainConfiguration")
+	equal(t, "CInfo.Name", c.CInfo.Name, g.Config.CInfo.Name)
+	equal(t, "CInfo.Uuid", c.CInfo.Uuid, g.Config.CInfo.Uuid)
+	equal(t, "CInfo.Type", c.CInfo.Type, libxl.DomainTypePv)
+	equal(t, "BInfo.Kernel", c.BInfo.Kernel, g.Config.BInfo.Kernel)
+	equal(t, "BInfo.Cmdline", c.BInfo.Cmdline, "retrieved")
+	equal(t, "BInfo.MaxMemkb", c.BInfo.MaxMemkb, g.Config.BInfo.MaxMemkb)
+	equal(t, "BInfo.MaxVcpus", c.BInfo.MaxVcpus, 1)
+
+	name := g.Config.CInfo.Name + "-now"
+	t.ok(t.Host.DomainRename(g.Domid, "", name), "DomainRename")
+	t.ok(t.Host.SetMemoryTarget(g.Domid, -1<<10, true, false), "SetMemoryTarget")
+	c, err = t.Host.RetrieveDomainConfiguration(t.ctx, g.Domid)
+	t.ok(err, "RetrieveDomainConfiguration")
+	equal(t, "CInfo.Name after DomainRename", c.CInfo.Name, name)
+	equal(t, "BInfo.TargetMemkb after SetMemoryTarget", c.BInfo.TargetMemkb, g.Config.BInfo.TargetMemkb-1<<10)
+	_, err = t.Host.RetrieveDomainConfiguration(t.ctx, nobody)
+	wantError(t, "RetrieveDomainConfiguration of a domain that is not there", err)
+
+	// It is good for another domain.
+	g.destroy()
+	t.noDomain(c.CInfo.Uuid)
+	c.BInfo.TargetMemkb = c.BInfo.MaxMemkb
+	again := t.create(&c)
+	again.start()
+	again.expect("cmdline=retrieved")
+}
+
+func checkCoreDump(t *T, kind libxl.DomainType) {
+	g := t.startTiny(kind, "tiny=echo")
+	const secret = "an uncommon sentence"
+	g.say("echo " + secret)
+	g.expect("tiny: " + secret)
+	g.do("DomainPause", t.Host.DomainPause)
+	path := filepath.Join(filepath.Dir(t.file("", 0)), g.Config.CInfo.Name+".core")
+	t.Cleanup(func() { os.Remove(path) })
+	t.ok(t.Host.DomainCoreDump(t.ctx, g.Domid, path), "DomainCoreDump")
+	f, err := elf.Open(path)
+	t.ok(err, "the core")
+	defer f.Close()
+	equal(t, "the ELF type", f.Type, elf.ET_CORE)
+	pages := f.Section(".xen_pages")
+	if pages == nil {
+		t.Fatalf("the core has no section .xen_pages, but %v", f.Sections)
+	}
+	memory, err := pages.Data()
+	t.ok(err, "the core's memory")
+	// The shared page may count, and there may be holes.
+	if n, want := len(memory)/1024, int(g.info().CurrentMemkb); n < want-64 || n > want+64 {
+		t.Errorf("the core has %d kB of memory, the domain %d", n, want)
+	}
+	if !bytes.Contains(memory, []byte(secret)) {
+		t.Errorf("the memory in the core lacks what the guest has said")
+	}
+	if f.Section(".note.Xen") == nil || f.Section(".xen_prstatus") == nil {
+		t.Errorf("the core has no notes or no registers: %v", f.Sections)
+	}
+	g.do("DomainUnpause", t.Host.DomainUnpause)
+	g.count(3)
+	wantCode(t, "DomainCoreDump of a domain that is not there", t.Host.DomainCoreDump(t.ctx, nobody, path), libxl.ErrorFail)
+	wantCode(t, "DomainCoreDump to a folder that is not there", t.Host.DomainCoreDump(t.ctx, g.Domid, "/nonexistent/core"), libxl.ErrorFail)
+	wantField(t, "DomainCoreDump", t.Host.DomainCoreDump(t.ctx, g.Domid, "a\x00b"), "filename")
+}
+
+// counting counts the bytes that are written to it.
+type counting struct{ n atomic.Int64 }
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
+}
+
+// remusInfo is for guests without disks and network.
+func remusInfo() *libxl.DomainRemusInfo {
+	info := libxl.NewDomainRemusInfo()
+	info.Interval = 100
+	info.AllowUnsafe.Set(true)
+	info.Netbuf.Set(false)
+	info.Diskbuf.Set(false)
+	info.Colo.Set(false)
+	return info
+}
+
+func checkRemusBlackhole(t *T) {
+	g := t.startTiny(libxl.DomainTypePvh, "")
+	info := remusInfo()
+	info.Blackhole.Set(true)
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	var hole counting
+	ended := make(chan error, 1)
+	go func() { ended <- t.Host.DomainRemusStart(ctx, info, g.Domid, &hole, nil) }()
+	memory := int64(g.Config.BInfo.MaxMemkb << 10)
+	counted := 2
+	for last := memory / 2; counted < 5; {
+		t.until("Remus to write more", func() bool {
+			select {
+			case err := <-ended:
+				t.Fatalf("DomainRemusStart has ended: %v%s", err, logOf(err))
+			default:
+			}
+			return hole.n.Load() > last
+		})
+		// The guest runs between two checkpoints, and each has what it has changed.
+		counted++
+		g.count(counted)
+		last = hole.n.Load()
+	}
+	cancel()
+	err := <-ended
+	wantError(t, "DomainRemusStart", err)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("DomainRemusStart: %v", err)
+	}
+	t.Logf("%d bytes for %d of memory; %v", hole.n.Load(), memory, err)
+	equal(t, "Shutdown after Remus", g.info().Shutdown, false)
+	g.count(counted + 1)
+
+	safe := remusInfo()
+	safe.AllowUnsafe.Set(false)
+	wantCode(t, "DomainRemusStart without AllowUnsafe", t.Host.DomainRemusStart(t.ctx, safe, g.Domid, &hole, nil), libxl.ErrorFail)
+	wantCode(t, "DomainRemusStart without Colo", t.Host.DomainRemusStart(t.ctx, libxl.NewDomainRemusInfo(), g.Domid, &hole, nil), libxl.ErrorFail)
+	wantField(t, "DomainRemusStart", t.Host.DomainRemusStart(t.ctx, info, g.Domid, nil, nil), "w")
+	wantError(t, "DomainRemusStart(nil)", t.Host.DomainRemusStart(t.ctx, nil, g.Domid, &hole, nil))
+	wantCode(t, "DomainRemusStart of a domain that is not there", t.Host.DomainRemusStart(t.ctx, info, nobody, &hole, nil), libxl.ErrorFail)
+}
+
+func checkRemusFailover(t *T) {
+	g := t.startTiny(libxl.DomainTypePvh, "")
+	c := g.Config.Clone()
+	c.CInfo.Name += "-copy"
+	c.CInfo.Uuid = libxl.NewUuid()
+	r, w, err := os.Pipe()
+	t.ok(err, "a pipe")
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- errors.Join(t.Host.DomainRemusStart(ctx, remusInfo(), g.Domid, w, nil), w.Close())
+	}()
+	params := libxl.NewDomainRestoreParams()
+	params.StreamVersion, params.CheckpointedStream = 2, int(libxl.CheckpointedStreamRemus)
+	type result struct {
+		domid libxl.Domid
+		err   error
+	}
+	restored := make(chan result, 1)
+	go func() {
+		domid, err := t.Host.DomainCreateRestore(t.ctx, c, r, params)
+		restored <- result{domid, err}
+	}()
+	// It takes some checkpoints until the copy has counted as far.
+	g.count(3)
+	before := g.info().CpuTime
+	t.until("some checkpoints", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("DomainRemusStart has ended: %v%s", err, logOf(err))
+		case got := <-restored:
+			t.Fatalf("DomainCreateRestore has ended: %v%s", got.err, logOf(got.err))
+		default:
+		}
+		// Each checkpoint makes the guest work.
+		return g.info().CpuTime > before+20e6
+	})
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("DomainRemusStart: %v", err)
+	}
+	got := <-restored
+	r.Close()
+	t.ok(got.err, "DomainCreateRestore of a checkpointed stream")
+	copied := t.adopt(c, got.domid)
+	g.destroy()
+	copied.goesOn(3)
+}
