@@ -14,10 +14,7 @@ import (
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-const (
-	domainConfigSection = "Advanced domain config"
-	miscSection         = "Miscellanious behavior"
-)
+const domainConfigSection = "Advanced domain config"
 
 // dataChecks are of what libxl keeps of a domain, and of copies of its memory.
 var dataChecks = []check{

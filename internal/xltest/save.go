@@ -1,12 +1,14 @@
 package xltest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -312,7 +314,7 @@ func (h *halting) Read(b []byte) (int, error) {
 }
 
 func checkRestoreFails(t *T, kind libxl.DomainType) {
-	c, f := t.saved(kind)
+	config, f := t.saved(kind)
 	stream, err := io.ReadAll(f)
 	t.ok(err, "the file")
 	before := xenstoreKeys(t)
@@ -320,7 +322,7 @@ func checkRestoreFails(t *T, kind libxl.DomainType) {
 		wantError(t, what, err)
 		t.Logf("%s: %v", what, err)
 		equal(t, what+": the domain's number", domid, libxl.InvalidDomid)
-		t.noDomain(c.CInfo.Uuid)
+		t.noDomain(config.CInfo.Uuid)
 		t.sameKeys(before)
 	}
 	for name, part := range map[string]int{"before the stream": 0, "in its header": 20, "in the middle": len(stream) / 2} {
@@ -330,7 +332,7 @@ func checkRestoreFails(t *T, kind libxl.DomainType) {
 			<-h.at
 			cancel()
 		}()
-		domid, err := t.Host.DomainCreateRestore(ctx, c.Clone(), h, nil)
+		domid, err := t.Host.DomainCreateRestore(ctx, config.Clone(), h, nil)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("DomainCreateRestore cancelled %s: %v", name, err)
 		}
@@ -339,20 +341,32 @@ func checkRestoreFails(t *T, kind libxl.DomainType) {
 		refused("DomainCreateRestore cancelled "+name, err, domid)
 	}
 	mine := errors.New("the network is down")
-	domid, err := t.Host.DomainCreateRestore(t.ctx, c.Clone(), io.MultiReader(strings.NewReader(string(stream[:len(stream)/2])), failing{mine}), nil)
+	domid, err := t.Host.DomainCreateRestore(t.ctx, config.Clone(), io.MultiReader(strings.NewReader(string(stream[:len(stream)/2])), failing{mine}), nil)
 	if !errors.Is(err, mine) {
 		t.Errorf("DomainCreateRestore from a reader that fails: %v", err)
 	}
 	refused("DomainCreateRestore from a reader that fails", err, domid)
-	for name, broken := range map[string]string{"nothing": "", "half a stream": string(stream[:len(stream)/2]), "another file": strings.Repeat("xenlight", 1000)} {
-		domid, err := t.Host.DomainCreateRestore(t.ctx, c.Clone(), strings.NewReader(broken), nil)
-		wantCode(t, "DomainCreateRestore from "+name, err, libxl.ErrorFail)
+	for name, c := range map[string]struct {
+		stream []byte
+		want   func(*T, string, error)
+	}{
+		"half a stream":            {stream[:len(stream)/2], func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
+		"a stream that is garbled": {slices.Concat(stream[:24], bytes.Repeat([]byte("xenlight"), 1000)), func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
+		"another file":             {bytes.Repeat([]byte("xenlight"), 1000), func(t *T, what string, err error) { wantField(t, what, err, "r") }},
+		"nothing": {nil, func(t *T, what string, err error) {
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}},
+	} {
+		domid, err := t.Host.DomainCreateRestore(t.ctx, config.Clone(), bytes.NewReader(c.stream), nil)
+		c.want(t, "DomainCreateRestore from "+name, err)
 		refused("DomainCreateRestore from "+name, err, domid)
 	}
 	// The whole stream is still good.
-	domid, err = t.Host.DomainCreateRestore(t.ctx, c, strings.NewReader(string(stream)), nil)
+	domid, err = t.Host.DomainCreateRestore(t.ctx, config, strings.NewReader(string(stream)), nil)
 	t.ok(err, "DomainCreateRestore")
-	t.adopt(c, domid).goesOn(2)
+	t.adopt(config, domid).goesOn(2)
 }
 
 func checkSaveErrors(t *T) {
@@ -369,6 +383,8 @@ func checkSaveErrors(t *T) {
 	wantField(t, "DomainSuspend to a file for reading", t.Host.DomainSuspend(t.ctx, nobody, readOnly), "w")
 	_, err = t.Host.DomainCreateRestore(t.ctx, t.config(libxl.DomainTypePv), nil, nil)
 	wantField(t, "DomainCreateRestore from nil", err, "r")
+	_, err = t.Host.DomainCreateRestore(t.ctx, t.config(libxl.DomainTypePv), readOnly, libxl.NewDomainRestoreParams())
+	wantField(t, "DomainCreateRestore of version 1", err, "params.StreamVersion")
 	_, err = t.Host.DomainCreateRestore(t.ctx, nil, readOnly, nil)
 	wantError(t, "DomainCreateRestore(nil)", err)
 	for _, f := range []string{"libxl_domain_suspend", "libxl_domain_create_restore"} {

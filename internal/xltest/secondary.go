@@ -120,9 +120,15 @@ func checkSysrq(t *T) {
 func checkTriggers(t *T) {
 	for _, kind := range guestTypes {
 		g := t.startTiny(kind, "")
+		if kind == libxl.DomainTypePvh { // it has the buttons, and may look at them
+			g.do("SendTrigger(power)", func(ctx context.Context, d libxl.Domid) error {
+				return t.Host.SendTrigger(ctx, d, libxl.TriggerPower, 0)
+			})
+		} else {
+			wantCode(t, "SendTrigger(power) to a pv guest", t.Host.SendTrigger(t.ctx, g.Domid, libxl.TriggerPower, 0), libxl.ErrorFail)
+		}
 		for trigger, code := range map[libxl.Trigger]libxl.Error{
-			libxl.TriggerUnknown: libxl.ErrorFail, libxl.TriggerPower: libxl.ErrorFail, libxl.TriggerSleep: libxl.ErrorFail,
-			libxl.TriggerInit: libxl.ErrorFail, libxl.TriggerReset: libxl.ErrorFail, libxl.TriggerS3Resume: libxl.ErrorInval,
+			libxl.TriggerUnknown: libxl.ErrorFail, libxl.TriggerInit: libxl.ErrorFail, libxl.TriggerReset: libxl.ErrorFail, libxl.TriggerS3Resume: libxl.ErrorInval,
 		} {
 			wantCode(t, fmt.Sprintf("SendTrigger(%s) to a %s guest", trigger, kind), t.Host.SendTrigger(t.ctx, g.Domid, trigger, 0), code)
 		}
