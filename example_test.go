@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"os"
 	"time"
 
 	"github.com/go-xenlight/xenlight"
@@ -69,6 +71,45 @@ func ExampleHost_DomainCreateNew() {
 	}
 	// The domain is paused until it is told to run.
 	if err := host.DomainUnpause(ctx, domid); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A domain is saved to a file, with its configuration beside it, and restored.
+func ExampleHost_DomainSuspend() {
+	host, err := xenlight.Open()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer host.Close()
+	ctx := context.Background()
+
+	const domid = 7
+	cfg, err := host.RetrieveDomainConfiguration(ctx, domid)
+	if err != nil {
+		log.Fatal(err)
+	}
+	file, err := os.Create("guest.saved")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	if err := host.DomainSuspend(ctx, domid, file); err != nil {
+		log.Fatal(err) // and the guest goes on
+	}
+	if err := host.DomainDestroy(ctx, domid); err != nil {
+		log.Fatal(err)
+	}
+
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		log.Fatal(err)
+	}
+	restored, err := host.DomainCreateRestore(ctx, &cfg, file, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The domain is paused until it is told to go on.
+	if err := host.DomainUnpause(ctx, restored); err != nil {
 		log.Fatal(err)
 	}
 }
