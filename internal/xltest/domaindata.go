@@ -20,6 +20,7 @@ const domainConfigSection = "Advanced domain config"
 var dataChecks = []check{
 	{domainConfigSection, "userdata is kept with a domain until it is unlinked or the domain dies", checkUserdata},
 	{domainConfigSection, "RetrieveDomainConfiguration tells the configuration as it is now", checkRetrieve},
+	{domainConfigSection, "the device model's monitor answers", checkMonitor},
 	{miscSection, "a core dump of a pv guest is an ELF file with its memory", func(t *T) { checkCoreDump(t, libxl.DomainTypePv) }},
 	{miscSection, "a core dump of a pvh guest is an ELF file with its memory", func(t *T) { checkCoreDump(t, libxl.DomainTypePvh) }},
 	{miscSection, "Remus copies a guest that runs into a black hole, until it is cancelled", checkRemusBlackhole},
@@ -94,6 +95,27 @@ func checkRetrieve(t *T) {
 	again := t.create(&c)
 	again.start()
 	again.expect("cmdline=retrieved")
+}
+
+func checkMonitor(t *T) {
+	g := t.startTiny(libxl.DomainTypeHvm, "")
+	for command, answer := range map[string]string{"info status": "VM status: running", "nonsense": "unknown command: 'nonsense'"} {
+		said, err := t.Host.QemuMonitorCommand(t.ctx, g.Domid, command)
+		t.ok(err, "QemuMonitorCommand")
+		if !strings.Contains(said, answer) {
+			t.Errorf("QemuMonitorCommand(%s): %q, want %q", command, said, answer)
+		}
+	}
+	t.ok(t.Host.SendTrigger(t.ctx, g.Domid, libxl.TriggerPower, 0), "SendTrigger")
+	g.count(3)
+	pv := t.create(t.tiny(libxl.DomainTypePv, ""))
+	_, err := t.Host.QemuMonitorCommand(t.ctx, pv.Domid, "info status")
+	wantError(t, "QemuMonitorCommand to a guest without a device model", err)
+	t.Logf("%v", err)
+	_, err = t.Host.QemuMonitorCommand(t.ctx, nobody, "info status")
+	wantError(t, "QemuMonitorCommand to a domain that is not there", err)
+	_, err = t.Host.QemuMonitorCommand(t.ctx, g.Domid, "a\x00b")
+	wantField(t, "QemuMonitorCommand", err, "commandLine")
 }
 
 func checkCoreDump(t *T, kind libxl.DomainType) {

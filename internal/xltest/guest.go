@@ -129,6 +129,9 @@ func (g *guest) destroy() {
 // openConsole opens the terminal that libxl names.
 func (g *guest) openConsole() {
 	tty, err := g.t.Host.PrimaryConsoleGetTty(g.Domid)
+	if hvm, ok := g.Config.BInfo.TypeUnion.(*libxl.DomainBuildInfoTypeUnionHvm); ok && hvm.Serial == "" {
+		tty, err = g.t.Host.ConsoleGetTty(g.Domid, 0, libxl.ConsoleTypePv)
+	}
 	g.t.ok(err, "PrimaryConsoleGetTty")
 	g.console, err = os.OpenFile(tty, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	g.t.ok(err, "the guest's console")

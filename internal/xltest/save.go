@@ -37,14 +37,30 @@ var saveChecks = func() (checks []check) {
 		checks = append(checks, check{secondarySection, fmt.Sprintf("a %s Linux guest moves over a TCP connection while it runs", kind),
 			func(t *T) { checkLinuxMoves(t, kind) }})
 	}
+	for _, c := range []struct {
+		name string
+		run  func(*T)
+	}{
+		{"is saved to a file, and goes on where it was when it is restored", func(t *T) { checkSaveFile(t, libxl.DomainTypeHvm) }},
+		{"suspends itself and goes on, as if restored or as if nothing had been", func(t *T) { checkResume(t, libxl.DomainTypeHvm) }},
+		{"is soft reset, and goes on", checkSoftReset},
+	} {
+		checks = append(checks, check{secondarySection, "a tiny hvm guest " + c.name, c.run})
+	}
 	return append(checks, check{secondarySection, "bad streams and domains are refused before libxl sees them", checkSaveErrors})
 }()
 
 // startTiny starts a tiny guest and has it count to 2.
 func (t *T) startTiny(kind libxl.DomainType, cmdline string) *guest {
-	g := t.create(t.tiny(kind, cmdline))
+	var c *libxl.DomainConfig
+	if kind == libxl.DomainTypeHvm {
+		c = t.tinyHvm()
+	} else {
+		c = t.tiny(kind, cmdline)
+	}
+	g := t.create(c)
 	g.start()
-	g.expect("tiny: up")
+	g.expect("tiny: up " + kind.String())
 	g.count(1)
 	g.count(2)
 	return g

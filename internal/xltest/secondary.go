@@ -265,3 +265,15 @@ func checkSoftResetErrors(t *T) {
 		wantError(t, "DomainSoftReset with a context that is over", err)
 	}
 }
+
+func checkSoftReset(t *T) {
+	g := t.startTiny(libxl.DomainTypeHvm, "")
+	g.say("soft-reset")
+	equal(t, "ShutdownReason", g.shutDown(), libxl.ShutdownReasonSoftReset)
+	g.do("DomainSoftReset", func(ctx context.Context, d libxl.Domid) error { return t.Host.DomainSoftReset(ctx, g.Config, d) })
+	equal(t, "Shutdown after DomainSoftReset", g.info().Shutdown, false)
+	equal(t, "Paused after DomainSoftReset", g.info().Paused, true)
+	equal(t, "the name", g.key("name"), g.Config.CInfo.Name)
+	g.console.Close()
+	g.goesOn(2)
+}

@@ -32,6 +32,18 @@ func (t *T) tiny(kind libxl.DomainType, cmdline string) *libxl.DomainConfig {
 	return c
 }
 
+// tinyHvm describes a tiny guest with a device model, for which it takes the place
+// of the firmware. It has no command line.
+func (t *T) tinyHvm() *libxl.DomainConfig {
+	c := t.tiny(libxl.DomainTypePvh, "")
+	hvm := libxl.NewDomainBuildInfoTypeUnionHvm()
+	hvm.Firmware = t.o.Tiny
+	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, hvm
+	c.BInfo.Kernel, c.BInfo.Cmdline = "", ""
+	c.BInfo.MaxMemkb, c.BInfo.TargetMemkb, c.BInfo.VideoMemkb = 32<<10, 32<<10, 8<<10
+	return c
+}
+
 // start starts a tiny guest, without waiting for it.
 func (g *guest) start() {
 	g.openConsole()

@@ -57,10 +57,8 @@ static void pv_connect(void)
 /* The frames of a PV guest are others when it resumes. What it knows by frame
  * it gives away as pages: the toolstack puts the new frames in, unless the
  * suspension is called off, which the hypercall's result tells. */
-static void pv_suspend(void)
+static void pv_suspend(u32 reason)
 {
-	u32 reason = SHUTDOWN_suspend;
-
 	start->console_mfn = (u64)machine.console / PAGE;
 	start->store_mfn = (u64)machine.store / PAGE;
 	map(frame_of(&shared_info) * PAGE);
@@ -92,20 +90,31 @@ static void pvh_connect(void)
 	hvm_connect();
 }
 
+/* A guest with a device model has the toolstack's firmware files as modules, and
+ * this kernel in the place of hvmloader. Unless it takes interrupts, by vector
+ * 0xf3 here, the toolstack does not ask it to suspend but stops it anywhere; it
+ * never enables them. */
+static void take_interrupts(void)
+{
+	struct hvm_param p = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = 2ull << 56 | 0xf3 };
+
+	hypercall_at(HVM_OP, HVMOP_set_param, &p);
+}
+
 void pvh_main(struct hvm_start_info *info)
 {
-	machine.kind = "pvh";
+	machine.kind = info->modules ? "hvm" : "pvh";
 	machine.cmdline = info->cmdline ? (char *)info->cmdline : "";
 	pvh_connect();
+	if (info->modules)
+		take_interrupts();
 	tiny();
 }
 
-void machine_suspend(void)
+void machine_suspend(u32 reason)
 {
-	u32 reason = SHUTDOWN_suspend;
-
 	if (start) {
-		pv_suspend();
+		pv_suspend(reason);
 		return;
 	}
 	hypercall_at(SCHED_OP, SCHEDOP_shutdown, &reason);

@@ -52,10 +52,8 @@ void arm_main(const u32 *tree)
 	tiny();
 }
 
-void machine_suspend(void)
+void machine_suspend(u32 reason)
 {
-	u32 reason = SHUTDOWN_suspend;
-
 	hypercall_at(SCHED_OP, SCHEDOP_shutdown, &reason);
 	hvm_connect();
 }

@@ -81,8 +81,8 @@ static void listen(void)
 
 static void shut_down(u32 reason)
 {
-	if (reason == SHUTDOWN_suspend) {
-		machine_suspend();
+	if (reason == SHUTDOWN_suspend || reason == SHUTDOWN_soft_reset) {
+		machine_suspend(reason);
 		say("resumed");
 		if (!ignoring)
 			listen();

@@ -31,7 +31,7 @@ void hvm_connect(void);
 
 /* amd64.c, arm64.c: the machine. */
 long hypercall(u32 op, u64 a, u64 b, u64 c);
-void machine_suspend(void); /* returns when resumed and connected again */
+void machine_suspend(u32 reason); /* returns when resumed and connected again */
 void machine_halt(void);    /* no vCPU is left, which ends the domain too */
 
 static inline long hypercall_at(u32 op, u64 sub, void *arg)

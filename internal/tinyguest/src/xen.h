@@ -22,7 +22,7 @@ enum { UVMF_INVLPG = 2 };
 enum { VCPUOP_down = 2 };
 enum { SCHEDOP_shutdown = 2, SCHEDOP_poll = 3 };
 enum { EVTCHNOP_send = 4 };
-enum { HVMOP_get_param = 1 };
+enum { HVMOP_set_param, HVMOP_get_param };
 
 enum { DOMID_SELF = 0x7ff0 };
 
@@ -56,6 +56,7 @@ struct hvm_param {
 	u64 value;
 };
 enum {
+	HVM_PARAM_CALLBACK_IRQ = 0,
 	HVM_PARAM_STORE_PFN = 1,
 	HVM_PARAM_STORE_EVTCHN = 2,
 	HVM_PARAM_CONSOLE_PFN = 17,
