@@ -162,7 +162,11 @@ func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, er
 		if err == nil {
 			close(begun)
 		}
-		if _, err = w.Write(head[:n]); err == nil {
+		err = nil // so little can be all there is
+		if n > 0 {
+			_, err = w.Write(head[:n])
+		}
+		if err == nil {
 			_, err = io.Copy(struct{ io.Writer }{w}, from)
 		}
 		copied <- err
