@@ -76,6 +76,16 @@ func WithLibrary(path string) Option {
 	return func(o *options) { o.library = path }
 }
 
+// WithUnprovenRelease accepts a hypervisor and a library that are newer than all
+// releases that this version of xenlight knows, and drives them as the newest of
+// those; [Host.Release] then says that one. A library whose structs differ in
+// size from it is refused all the same, since memory would be corrupted, but a
+// change of a field's meaning, or of a function's arguments, goes unnoticed: what
+// works is for you to find out.
+func WithUnprovenRelease() Option {
+	return func(o *options) { o.system.Unproven = true }
+}
+
 // Open connects to the Xen host. It needs to run as root in the control domain.
 // The errors wrap ErrNoXen, ErrPermission, ErrUnknownRelease or ErrNoLibrary and
 // say what to do; an *Error says why libxl itself could not start.
@@ -111,13 +121,17 @@ func Open(opts ...Option) (*Host, error) {
 }
 
 func (o *options) load() (*capi.Lib, error) {
+	load := capi.Load
+	if o.system.Unproven {
+		load = capi.LoadUnproven
+	}
 	release, err := o.system.Hypervisor()
 	if o.library != "" {
 		// Whoever names a library may know a hypervisor that we do not.
 		if err != nil && !errors.Is(err, ErrUnknownRelease) {
 			return nil, err
 		}
-		return capi.Load(o.library)
+		return load(o.library)
 	}
 	if err != nil {
 		return nil, err
@@ -126,7 +140,7 @@ func (o *options) load() (*capi.Lib, error) {
 	if err != nil {
 		return nil, err
 	}
-	return capi.Load(path)
+	return load(path)
 }
 
 // Release is the Xen release of the loaded library, for example "4.17".

@@ -25,7 +25,11 @@ var (
 )
 
 // System is where the host's files are looked for; Root is "/" but in tests.
-type System struct{ Root string }
+type System struct {
+	Root string
+	// Unproven lets releases pass that are newer than all that are known.
+	Unproven bool
+}
 
 func (s System) path(p string) string { return filepath.Join(s.Root, p) }
 
@@ -53,18 +57,22 @@ func (s System) Hypervisor() (abi.Release, error) {
 		return 0, fmt.Errorf("%w: /sys/hypervisor/version cannot be read", ErrUnknownRelease)
 	}
 	if major != 4 || minor < 0 || minor > 255 {
-		return 0, unknown(fmt.Sprintf("%d.%d", major, minor))
+		return 0, unknown("this hypervisor", fmt.Sprintf("%d.%d", major, minor))
 	}
 	r := abi.R(major, minor)
-	if !abi.Known(r) {
-		return 0, unknown(r.String())
+	if !abi.Known(r) && (!s.Unproven || r <= newest()) {
+		return 0, unknown("this hypervisor", r.String())
 	}
 	return r, nil
 }
 
-func unknown(release string) error {
-	return fmt.Errorf("%w: this hypervisor is Xen %s, known are %s to %s",
-		ErrUnknownRelease, release, abi.Releases[0], abi.Releases[len(abi.Releases)-1])
+// newest is the newest release that is known, as which newer ones are driven by
+// those who accept the risk; tests take another.
+var newest = func() abi.Release { return abi.Releases[len(abi.Releases)-1] }
+
+func unknown(what, release string) error {
+	return fmt.Errorf("%w: %s is Xen %s, known are %s to %s; build the program with a version of xenlight that knows it, or,"+
+		" if it is newer, accept the risk with WithUnprovenRelease", ErrUnknownRelease, what, release, abi.Releases[0], newest())
 }
 
 // controlDomain checks that this is dom0 and that the process may manage it.
@@ -167,7 +175,8 @@ func (s System) ldSoConf(file string, depth int) []string {
 var sonamePattern = regexp.MustCompile(`^libxenlight\.so\.4\.(\d{1,3})$`)
 
 // ReleaseOf reads the release of a libxenlight from its ELF file. The errors
-// wrap ErrNoLibrary or ErrUnknownRelease.
+// wrap ErrNoLibrary or ErrUnknownRelease; with the latter the release is there
+// if a Release can hold it.
 func ReleaseOf(path string) (abi.Release, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -186,10 +195,12 @@ func ReleaseOf(path string) (abi.Release, error) {
 		return 0, fmt.Errorf("%w: %s is %s, not a libxenlight.so.4.xx", ErrNoLibrary, path, names[0])
 	}
 	minor, _ := strconv.Atoi(m[1])
-	r := abi.R(4, minor&0xff)
-	if minor > 255 || !abi.Known(r) {
-		return 0, fmt.Errorf("%w: %s is of Xen 4.%d, known are %s to %s", ErrUnknownRelease, path, minor,
-			abi.Releases[0], abi.Releases[len(abi.Releases)-1])
+	if minor > 255 {
+		return 0, unknown(path, fmt.Sprintf("4.%d", minor))
+	}
+	r := abi.R(4, minor)
+	if !abi.Known(r) {
+		return r, unknown(path, r.String())
 	}
 	return r, nil
 }

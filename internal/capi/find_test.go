@@ -36,7 +36,7 @@ func fakeHost(t *testing.T, files map[string]string) System {
 			t.Fatal(err)
 		}
 	}
-	return System{root}
+	return System{Root: root}
 }
 
 func dom0(minor string) map[string]string {
@@ -206,8 +206,8 @@ func TestReleaseOfReadsTheSoname(t *testing.T) {
 	}{
 		{"libxenlight.so.4.17", here, abi.R(4, 17), nil},
 		{"libxenlight.so.4.22", here, abi.R(4, 22), nil},
-		{"libxenlight.so.4.13", here, 0, ErrUnknownRelease},
-		{"libxenlight.so.4.99", here, 0, ErrUnknownRelease},
+		{"libxenlight.so.4.13", here, abi.R(4, 13), ErrUnknownRelease},
+		{"libxenlight.so.4.99", here, abi.R(4, 99), ErrUnknownRelease},
 		{"libxenlight.so.4.270", here, 0, ErrUnknownRelease},
 		{"libxenlight.so.5.1", here, 0, ErrNoLibrary},
 		{"libc.so.6", here, 0, ErrNoLibrary},

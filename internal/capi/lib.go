@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -46,7 +47,14 @@ var loaded struct {
 // Load opens the libxenlight at path. A process can have one only: a second
 // Load must name the same file. The errors wrap ErrNoLibrary or
 // ErrUnknownRelease.
-func Load(path string) (*Lib, error) {
+func Load(path string) (*Lib, error) { return load(path, false) }
+
+// LoadUnproven is Load, but takes a library that is newer than all that are
+// known for one of the newest, if its structs have the sizes and defaults that
+// they have there: memory would be corrupted otherwise.
+func LoadUnproven(path string) (*Lib, error) { return load(path, true) }
+
+func load(path string, unproven bool) (*Lib, error) {
 	// The loader would look elsewhere for a name without a slash.
 	name, err := filepath.Abs(path)
 	if err == nil {
@@ -66,6 +74,9 @@ func Load(path string) (*Lib, error) {
 		return nil, fmt.Errorf("%w: this process has loaded %s and cannot load %s too", ErrNoLibrary, loaded.path, path)
 	}
 	release, err := ReleaseOf(path)
+	if unproven && errors.Is(err, ErrUnknownRelease) && release > newest() {
+		release, err = newest(), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func library(t testing.TB) *Lib {
 	t.Helper()
 	path := os.Getenv("XENLIGHT_LIBRARY")
 	for _, r := range abi.Releases {
-		if p, err := (System{"/"}).Find(r); path == "" && err == nil {
+		if p, err := (System{Root: "/"}).Find(r); path == "" && err == nil {
 			path = p
 		}
 	}
