@@ -100,7 +100,12 @@ type builder struct {
 // kernels takes hypervisor and kernel out of the root.
 func (b *builder) kernels(ctx context.Context) error {
 	boot := filepath.Join(b.root, "boot")
-	if err := gunzipFile(filepath.Join(boot, "xen-"+b.t.Xen+"-"+b.t.Arch+".gz"), filepath.Join(b.dir, fileXen)); err != nil {
+	xen := filepath.Join(boot, "xen-"+b.t.Xen+"-"+b.t.Arch)
+	err := os.Rename(xen, filepath.Join(b.dir, fileXen)) // arm64's is not packed
+	if errors.Is(err, os.ErrNotExist) {
+		err = gunzipFile(xen+".gz", filepath.Join(b.dir, fileXen))
+	}
+	if err != nil {
 		return err
 	}
 	found, err := filepath.Glob(filepath.Join(boot, "vmlinuz-*"))
@@ -125,7 +130,7 @@ func (b *builder) kernels(ctx context.Context) error {
 }
 
 func (b *builder) modules(ctx context.Context) (err error) {
-	b.mods, err = selectModules(ctx, b.root, b.version, b.tools)
+	b.mods, err = selectModules(ctx, b.t.Arch, b.root, b.version, b.tools)
 	return err
 }
 
@@ -161,7 +166,7 @@ func (b *builder) addBusybox(c *cpioWriter, start, more []string) error {
 
 func (b *builder) initramfs(context.Context) error {
 	var c cpioWriter
-	if err := b.addBusybox(&c, bootModules, nil); err != nil {
+	if err := b.addBusybox(&c, bootModules[b.t.Arch], nil); err != nil {
 		return err
 	}
 	c.file("init", 0o755, initramfsScript)
@@ -198,7 +203,7 @@ func (b *builder) guestKit(context.Context) error {
 
 // configure writes what maintainer scripts would have set up.
 func (b *builder) configure(ctx context.Context) error {
-	if err := writeConfig(b.t, b.root); err != nil {
+	if err := writeConfig(b.root); err != nil {
 		return err
 	}
 	return runAsRoot(ctx, b.tools["ldconfig"], "-r", b.root)

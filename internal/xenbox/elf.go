@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -28,7 +29,7 @@ func agentBinary(t target) (string, error) {
 	if err == nil {
 		return self, nil
 	}
-	sibling := self + "-" + t.Arch
+	sibling := filepath.Join(filepath.Dir(self), t.Arch, filepath.Base(self))
 	if serr := checkELF(sibling, t); serr == nil {
 		return sibling, nil
 	}

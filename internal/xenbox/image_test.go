@@ -116,6 +116,11 @@ func TestKernelIsUnpacked(t *testing.T) {
 	if err != nil || !bytes.Equal(got, elf) {
 		t.Fatalf("got %d bytes, %v; want %d", len(got), err, len(elf))
 	}
+	arm := make([]byte, 4096)
+	copy(arm[56:], "ARM\x64")
+	if got, err := unpackKernel(t.Context(), arm); err != nil || !bytes.Equal(got, arm) {
+		t.Errorf("arm64: got %d bytes, %v", len(got), err)
+	}
 	for name, bad := range map[string][]byte{
 		"not a kernel": make([]byte, 4096), "too short": image[:300], "payload outside": image[:2100],
 	} {
@@ -153,7 +158,7 @@ Acquire::Languages:: "none";
 }
 
 func TestQEMUCommandLine(t *testing.T) {
-	spec := machineSpec{cpus: 2, numa: 1, memory: 3072, dom0: 1024, payload: "/tmp/a,b/payload", console: "/tmp/a,b/console", port: 3}
+	spec := machineSpec{arch: "amd64", cpus: 2, numa: 1, memory: 3072, dom0: 1024, payload: "/tmp/a,b/payload", console: "/tmp/a,b/console", port: 3}
 	line := strings.Join(qemuArgs(spec), " ")
 	for _, want := range []string{"-accel tcg", "-cpu qemu64,+svm,+npt", "snapshot=on", "file=/tmp/a,,b/payload", "path=/tmp/a,,b/console", "dom0_mem=1024M"} {
 		if !strings.Contains(line, want) {
@@ -175,8 +180,14 @@ func TestQEMUCommandLine(t *testing.T) {
 		}
 	}
 	spec.kvm = true
-	if line := strings.Join(qemuArgs(spec), " "); !strings.Contains(line, "-accel kvm -cpu host") {
+	if line := strings.Join(qemuArgs(spec), " "); !strings.Contains(line, "-accel kvm -cpu host") || strings.Contains(line, "amd-iommu") {
 		t.Errorf("KVM: %s", line)
+	}
+	line = strings.Join(qemuArgs(machineSpec{arch: "arm64", cpus: 2, numa: 1}), " ")
+	for _, want := range []string{"-machine virt,virtualization=on", "guest-loader,addr=0x49000000,kernel=vmlinux,bootargs=console=hvc0", "virtio-blk-device,drive=root"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is not in %s", want, line)
+		}
 	}
 }
 

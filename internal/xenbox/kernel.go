@@ -35,9 +35,15 @@ func bzImagePayload(image []byte) ([]byte, error) {
 	return image[off : off+size-4], nil // the last four bytes are the unpacked size
 }
 
+// isArmImage tells whether a file is an arm64 kernel, which is not packed.
+func isArmImage(image []byte) bool { return len(image) > 64 && string(image[56:60]) == "ARM\x64" }
+
 // unpackKernel turns a bzImage into the ELF kernel in it: unpacking it in an
 // emulated CPU takes seconds at each boot.
 func unpackKernel(ctx context.Context, image []byte) ([]byte, error) {
+	if isArmImage(image) {
+		return image, nil
+	}
 	packed, err := bzImagePayload(image)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,14 @@ func Main(args []string) int {
 	if len(args) > 1 && args[0] == guardCommand {
 		return guardMain(args[1:])
 	}
+	if len(args) > 0 && args[0] == "matrix" {
+		status, err := matrixMain(args[1:])
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "xenbox: %v\n", err)
+			return exitStatus(err)
+		}
+		return status
+	}
 	o, err := parseArgs(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "xenbox: %v\nTry: xenbox -h\n", err)

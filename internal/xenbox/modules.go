@@ -15,8 +15,12 @@ import (
 	"strings"
 )
 
-// bootModules are what dom0 needs to find its root.
-var bootModules = []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"}
+// bootModules are what dom0 needs to find its root: on amd64 its disk is on
+// PCI, on arm64 it is not.
+var bootModules = map[string][]string{
+	"amd64": {"virtio_pci", "virtio_blk", "crc32c_generic", "ext4"},
+	"arm64": {"virtio_mmio", "virtio_blk", "crc32c_generic", "ext4"},
+}
 
 // initModules are loaded by dom0's init.
 var initModules = []string{
@@ -55,7 +59,7 @@ type moduleTree struct {
 
 // selectModules drops every module that is not wanted or needed by a wanted
 // one, unpacks the rest, and indexes them for modprobe.
-func selectModules(ctx context.Context, root, version string, tools map[string]string) (*moduleTree, error) {
+func selectModules(ctx context.Context, arch, root, version string, tools map[string]string) (*moduleTree, error) {
 	dir := filepath.Join(root, "usr/lib/modules", version)
 	if err := depmod(ctx, tools["depmod"], root, version); err != nil {
 		return nil, err
@@ -65,7 +69,7 @@ func selectModules(ctx context.Context, root, version string, tools map[string]s
 		return nil, err
 	}
 	keep := make(map[string]bool)
-	for _, f := range tree.closure(slices.Concat(bootModules, initModules, extraModules, hardwareModules, guestBootModules, guestModules)) {
+	for _, f := range tree.closure(slices.Concat(bootModules[arch], initModules, extraModules, hardwareModules, guestBootModules, guestModules)) {
 		keep[f] = true
 	}
 	var packed []string

@@ -56,6 +56,7 @@ const usageText = `xenbox boots a throw-away Xen host in QEMU and runs a program
   xenbox build [flags]                      make the image (run does it by itself)
   xenbox run [flags] -- PROGRAM [ARGS...]   run a program as root in dom0
   xenbox shell [flags] [-- PROGRAM ARGS...] a terminal in dom0
+  xenbox matrix [flags] -- PROGRAM [ARGS]   run xltest on hosts of all suites and make a table
   go test -exec 'xenbox run --' ./...       run tests in dom0
 
 Flags of a command: xenbox COMMAND -h
@@ -88,7 +89,7 @@ itself failed, 126 or 127 if dom0 can't run or lacks the program.
 func parseArgs(args []string) (*options, error) {
 	o := &options{}
 	if len(args) == 0 {
-		return nil, usageErrorf("no command: build, run or shell")
+		return nil, usageErrorf("no command: build, run, shell or matrix")
 	}
 	switch args[0] {
 	case "-h", "-help", "--help", "help":
@@ -97,7 +98,7 @@ func parseArgs(args []string) (*options, error) {
 	case "build", "run", "shell":
 		o.command = args[0]
 	default:
-		return nil, usageErrorf("unknown command %q: build, run or shell", args[0])
+		return nil, usageErrorf("unknown command %q: build, run, shell or matrix", args[0])
 	}
 	var text bytes.Buffer
 	fs := flag.NewFlagSet("xenbox "+o.command, flag.ContinueOnError)
@@ -121,8 +122,8 @@ func parseArgs(args []string) (*options, error) {
 
 // define declares the command's flags.
 func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
-	suite = fs.String("suite", envOr("XENBOX_SUITE", defaultSuite), "Debian `suite`: bookworm (Xen 4.17) or trixie (Xen 4.20); default also from $XENBOX_SUITE")
-	arch = fs.String("arch", envOr("XENBOX_ARCH", defaultArch()), "`architecture` of the Xen host: amd64; default also from $XENBOX_ARCH")
+	suite = fs.String("suite", envOr("XENBOX_SUITE", defaultSuite), "Debian `suite`: bullseye (Xen 4.14), bookworm (4.17), trixie (4.20) or sid; default also from $XENBOX_SUITE")
+	arch = fs.String("arch", envOr("XENBOX_ARCH", defaultArch()), "`architecture` of the Xen host: amd64, or arm64 with bookworm or trixie; default also from $XENBOX_ARCH")
 	fs.BoolVar(&o.verbose, "v", false, "say more on stderr")
 	fs.Usage = func() {
 		switch o.command {

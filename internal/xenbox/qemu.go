@@ -15,6 +15,7 @@ import (
 
 // A machineSpec is what decides QEMU's command line.
 type machineSpec struct {
+	arch    string
 	kvm     bool
 	cpus    int
 	numa    int      // nodes
@@ -27,66 +28,83 @@ type machineSpec struct {
 	port    int // QEMU's file descriptor of the port's socket
 }
 
-// qemuName is the QEMU that emulates an architecture.
-func qemuName(arch string) string {
-	if arch == "arm64" {
-		return "qemu-system-aarch64"
-	}
-	return "qemu-system-x86_64"
+// A platform is what differs between the machines of the architectures.
+type platform struct {
+	qemu    string // program
+	machine string
+	cpu     string
+	bus     string   // how QEMU names virtio devices on the machine's bus
+	xenArgs string   // where the hypervisor's console is, and what saves time
+	load    []string // dom0's kernel and initramfs
+	// devices for what wants to give them to guests, and what that needs.
+	devices []string
 }
 
-// xenArgs are the hypervisor's own. Scrubbing memory and the defences against
-// speculation cost time and protect nothing in a throw-away machine.
+// Scrubbing memory and the defences against speculation cost time and protect
+// nothing in a throw-away machine.
+var platforms = map[string]platform{
+	"amd64": {
+		qemu: "qemu-system-x86_64", machine: "q35", cpu: "qemu64,+svm,+npt,+rdrand", bus: "pci",
+		xenArgs: "console=com1 com1=115200,8n1 spec-ctrl=no xpti=0 cpuidle=0 cpufreq=none watchdog=0",
+		load:    []string{"-initrd", fileKernel + " " + kernelArgs + "," + fileInitrd},
+		devices: []string{"e1000,addr=0x10,romfile=,mac=00:16:3e:ff:00:10", "edu,addr=0x11", "qemu-xhci,id=usb,addr=0x12", "usb-tablet,bus=usb.0"},
+	},
+	"arm64": {
+		qemu: "qemu-system-aarch64", machine: "virt,virtualization=on,gic-version=3", cpu: "cortex-a57", bus: "device",
+		xenArgs: "console=dtuart dtuart=/pl011@9000000",
+		// The places leave room for the hypervisor below and for 100 MB of kernel.
+		load: []string{"-device", "guest-loader,addr=0x49000000,kernel=" + fileKernel + ",bootargs=" + kernelArgs,
+			"-device", "guest-loader,addr=0x50000000,initrd=" + fileInitrd},
+	},
+}
+
+// xenArgs are the hypervisor's own.
 func xenArgs(s machineSpec) string {
-	args := fmt.Sprintf("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=%dM,max:%dM dom0_max_vcpus=%d "+
-		"bootscrub=0 spec-ctrl=no xpti=0 cpuidle=0 cpufreq=none watchdog=0", s.dom0, s.dom0, s.cpus)
+	args := fmt.Sprintf("%s loglvl=all guest_loglvl=all dom0_mem=%dM,max:%dM dom0_max_vcpus=%d bootscrub=0",
+		platforms[s.arch].xenArgs, s.dom0, s.dom0, s.cpus)
 	return strings.TrimSpace(args + " " + s.xenArgs)
 }
 
-// kernelArgs are dom0's kernel's. They contain no comma: -initrd splits there.
+// kernelArgs are dom0's kernel's. They contain no comma: QEMU splits there.
 const kernelArgs = "console=hvc0 root=/dev/vda rw mitigations=off audit=0 nokaslr random.trust_cpu=on panic=5 8250.nr_uarts=0"
 
 // qemuArgs is QEMU's command line. QEMU runs in the image's folder, so that
 // the names in -initrd have neither spaces nor commas.
 func qemuArgs(s machineSpec) []string {
-	cpu, accel := "qemu64,+svm,+npt,+rdrand", "tcg,thread=multi,tb-size=512"
-	devices := append(slices.Clone(spareDevices), s.devices...)
-	if s.kvm {
-		cpu, accel = "host", "kvm"
-	} else {
-		devices = append(devices, "amd-iommu") // PCI assignment needs it; it fits the CPU
+	p := platforms[s.arch]
+	accel, devices := "tcg,thread=multi,tb-size=512", p.devices
+	switch {
+	case s.kvm:
+		p.cpu, accel = "host", "kvm"
+	case s.arch == "amd64":
+		devices = append(slices.Clone(devices), "amd-iommu") // PCI assignment needs it; it fits the CPU
 	}
-	args := []string{
+	args := slices.Concat([]string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35", "-accel", accel, "-cpu", cpu,
+		"-machine", p.machine, "-accel", accel, "-cpu", p.cpu,
 		"-smp", fmt.Sprintf("%d,sockets=%d", s.cpus, s.numa), "-m", strconv.Itoa(s.memory),
-		"-kernel", fileXen, "-append", xenArgs(s), "-initrd", fileKernel + " " + kernelArgs + "," + fileInitrd,
+		"-kernel", fileXen, "-append", xenArgs(s),
+	}, p.load, []string{
 		"-chardev", "file,id=console,path=" + escapeComma(s.console), "-serial", "chardev:console",
 		// The base image is opened for reading only: writes go to a
 		// temporary file that QEMU has unlinked.
 		"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + fileRoot,
-		"-device", "virtio-blk-pci,drive=root",
+		"-device", "virtio-blk-" + p.bus + ",drive=root,serial=root",
 		"-drive", "if=none,id=payload,format=raw,readonly=on,file=" + escapeComma(s.payload),
-		"-device", "virtio-blk-pci,drive=payload",
-		"-device", "virtio-serial-pci", "-chardev", fmt.Sprintf("socket,id=port,fd=%d", s.port),
+		"-device", "virtio-blk-" + p.bus + ",drive=payload,serial=payload",
+		"-device", "virtio-serial-" + p.bus, "-chardev", fmt.Sprintf("socket,id=port,fd=%d", s.port),
 		"-device", "virtserialport,chardev=port,name=" + portName,
-	}
+	})
 	if s.numa > 1 {
 		for n := range s.numa {
 			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=node%d,size=%dM", n, s.memory/s.numa),
 				"-numa", fmt.Sprintf("node,nodeid=%d,memdev=node%d,cpus=%d-%d", n, n, n*s.cpus/s.numa, (n+1)*s.cpus/s.numa-1))
 		}
 	}
-	for _, d := range devices {
+	for _, d := range slices.Concat(devices, s.devices) {
 		args = append(args, "-device", d)
 	}
 	return args
-}
-
-// spareDevices are in every machine for what wants to give them to guests.
-var spareDevices = []string{
-	"e1000,addr=0x10,romfile=,mac=00:16:3e:ff:00:10", "edu,addr=0x11",
-	"qemu-xhci,id=usb,addr=0x12", "usb-tablet,bus=usb.0",
 }
 
 // escapeComma writes a value as QEMU's option parser wants it.

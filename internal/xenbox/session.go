@@ -61,7 +61,7 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	name := qemuName(o.target.Arch)
+	name := platforms[o.target.Arch].qemu
 	tools, err := needTools(name)
 	if err != nil {
 		return 0, err
@@ -85,7 +85,7 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 		p.debug("no KVM: " + why)
 	}
 	p.stage(fmt.Sprintf("booting Xen %s of %s (%s)", o.target.Xen, o.target, how))
-	err = m.start(tools[name], img, machineSpec{kvm: kvm, cpus: o.cpus, numa: o.numa, memory: o.memory, dom0: o.dom0,
+	err = m.start(tools[name], img, machineSpec{arch: o.target.Arch, kvm: kvm, cpus: o.cpus, numa: o.numa, memory: o.memory, dom0: o.dom0,
 		devices: o.devices, xenArgs: o.xenArgs, payload: payload})
 	if err != nil {
 		return 0, err

@@ -15,19 +15,18 @@ type target struct {
 	Arch  string // Debian's and Go's name of the architecture
 	Xen   string // the Xen release that the suite carries
 	Glibc string // the C library's release
-	// Missing says why the target can't be booted yet; empty if it can.
-	Missing string
 }
 
 // targets lists every suite and architecture that xenbox knows. A new release
 // is one more line here, provided that its package names follow the pattern of
-// (target).packages.
+// (target).packages. Sid's lines change with sid.
 var targets = []target{
+	{Suite: "bullseye", Arch: "amd64", Xen: "4.14", Glibc: "2.31"},
 	{Suite: "bookworm", Arch: "amd64", Xen: "4.17", Glibc: "2.36"},
 	{Suite: "trixie", Arch: "amd64", Xen: "4.20", Glibc: "2.41"},
-	{Suite: "bullseye", Arch: "amd64", Xen: "4.14", Glibc: "2.31", Missing: "its toolstack start-up is not worked out yet"},
-	{Suite: "bookworm", Arch: "arm64", Xen: "4.17", Glibc: "2.36", Missing: "booting Xen on arm64 is not built in yet"},
-	{Suite: "trixie", Arch: "arm64", Xen: "4.20", Glibc: "2.41", Missing: "booting Xen on arm64 is not built in yet"},
+	{Suite: "sid", Arch: "amd64", Xen: "4.20", Glibc: "2.42"},
+	{Suite: "bookworm", Arch: "arm64", Xen: "4.17", Glibc: "2.36"},
+	{Suite: "trixie", Arch: "arm64", Xen: "4.20", Glibc: "2.41"},
 }
 
 // defaultSuite is the suite taken when none is named.
@@ -37,29 +36,23 @@ const defaultSuite = "bookworm"
 // emulation makes every target run on every host.
 func defaultArch() string {
 	for _, t := range targets {
-		if t.Arch == runtime.GOARCH && t.Missing == "" {
+		if t.Arch == runtime.GOARCH {
 			return t.Arch
 		}
 	}
 	return "amd64"
 }
 
-// findTarget looks a target up and refuses, with the choices, what is unknown
-// or not supported yet.
+// findTarget looks a target up and refuses, with the choices, what is unknown.
 func findTarget(suite, arch string) (target, error) {
-	var ready []string
+	var known []string
 	for _, t := range targets {
 		if t.Suite == suite && t.Arch == arch {
-			if t.Missing != "" {
-				return t, usageErrorf("%s on %s (Xen %s) is not supported yet: %s", suite, arch, t.Xen, t.Missing)
-			}
 			return t, nil
 		}
-		if t.Missing == "" {
-			ready = append(ready, t.Suite+"/"+t.Arch)
-		}
+		known = append(known, t.Suite+"/"+t.Arch)
 	}
-	return target{}, usageErrorf("unknown suite and architecture %s/%s: choose one of %s", suite, arch, strings.Join(ready, ", "))
+	return target{}, usageErrorf("unknown suite and architecture %s/%s: choose one of %s", suite, arch, strings.Join(known, ", "))
 }
 
 // String is the target's name for people and for folders.
@@ -79,9 +72,11 @@ func (t target) packages() []string {
 		"bridge-utils", "bsdutils", "iproute2", "kmod", "libc-bin", "mount", "procps", "qemu-utils", "udev",
 	}
 	// The device model, which also serves qdisk, 9pfs and virtual screens.
-	if t.Suite == "bullseye" {
+	// Debian has none for arm64.
+	switch {
+	case t.Suite == "bullseye":
 		p = append(p, "qemu-system-x86")
-	} else {
+	case t.Arch == "amd64":
 		p = append(p, "qemu-system-xen")
 	}
 	slices.Sort(p)

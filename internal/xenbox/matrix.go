@@ -1,0 +1,329 @@
+//go:build linux
+
+package xenbox
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+const matrixText = `xenbox matrix [flags] [-- PROGRAM [ARGS...]]
+
+Runs PROGRAM, which is xltest or reports as it does, on a host of every suite
+and architecture, and prints a table of the results. {arch} in PROGRAM, ARGS and
+-send stands for the host's architecture. Without PROGRAM the table is made of
+the reports of earlier runs. The exit status is 1 if a check failed or a host
+gave no report.
+
+`
+
+// A matrix is one command line.
+type matrix struct {
+	targets []target
+	reports string // folder of the reports
+	readme  string // file whose table is replaced
+	sends   []string
+	timeout time.Duration
+	argv    []string
+}
+
+func parseMatrix(args []string, help io.Writer) (*matrix, error) {
+	m := &matrix{}
+	fs := flag.NewFlagSet("xenbox matrix", flag.ContinueOnError)
+	fs.SetOutput(help)
+	fs.Usage = func() {
+		fmt.Fprint(help, matrixText)
+		fs.PrintDefaults()
+	}
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.String())
+	}
+	list := fs.String("targets", strings.Join(names, ","), "the `hosts`, separated by commas")
+	fs.StringVar(&m.reports, "reports", "matrix", "`folder` of the reports")
+	fs.StringVar(&m.readme, "readme", "", "also write the table between the marks in this `file`")
+	fs.DurationVar(&m.timeout, "timeout", 2*time.Hour, "end PROGRAM on each host after this `time`")
+	fs.Func("send", "copy `HOST[:GUEST]` into every dom0; may be repeated", func(s string) error {
+		m.sends = append(m.sends, s)
+		return nil
+	})
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		return nil, &UsageError{Msg: err.Error()}
+	}
+	m.argv = fs.Args()
+	for name := range strings.SplitSeq(*list, ",") {
+		i := slices.IndexFunc(targets, func(t target) bool { return t.String() == name })
+		if i < 0 {
+			return nil, usageErrorf("unknown host %q: choose from %s", name, strings.Join(names, ","))
+		}
+		m.targets = append(m.targets, targets[i])
+	}
+	return m, nil
+}
+
+// A hostReport is what is kept of a run on one host.
+type hostReport struct {
+	Suite, Arch string
+	Xen         string // as the hypervisor says, empty if there was no report
+	SHA256      string // of the program
+	Date        string
+	Sections    []sectionCount
+	Total       sectionCount
+	Failed      []string // the names of the checks that failed
+	Error       string   // why there is no report
+}
+
+// A sectionCount is a section of xltest's report.
+type sectionCount struct {
+	Name                       string
+	Passed, Failed, Untestable int
+	Bound, Called, Succeeded   int
+}
+
+// cell is a table's cell about the section.
+func (c sectionCount) cell() string {
+	return fmt.Sprintf("%d / %d / %d", c.Passed, c.Failed, c.Untestable)
+}
+
+// readReport takes what the matrix needs from xltest's report.
+func (h *hostReport) readReport(data []byte) error {
+	var r struct {
+		Xen     string
+		Results []struct{ Section, Name, Status string }
+		Total   sectionCount
+	}
+	var sections struct{ Sections []sectionCount }
+	if err := errors.Join(json.Unmarshal(data, &r), json.Unmarshal(data, &sections)); err != nil {
+		return err
+	}
+	if r.Xen == "" || len(r.Results) == 0 {
+		return errors.New("the report has no results")
+	}
+	h.Xen, h.Sections, h.Total = r.Xen, sections.Sections, r.Total
+	for _, c := range r.Results {
+		if c.Status == "failed" {
+			h.Failed = append(h.Failed, c.Section+"/"+c.Name)
+		}
+	}
+	return nil
+}
+
+// bad tells whether the host's column is a failure.
+func (h *hostReport) bad() bool { return h.Error != "" || h.Total.Failed > 0 }
+
+// run makes the report of one host.
+func (m *matrix) run(t target) (*hostReport, error) {
+	fill := func(s string) string { return strings.ReplaceAll(s, "{arch}", t.Arch) }
+	program := fill(m.argv[0])
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	h := &hostReport{Suite: t.Suite, Arch: t.Arch, SHA256: hex.EncodeToString(sum[:]), Date: time.Now().UTC().Format(time.DateOnly)}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp("", "xenbox-matrix-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	report := filepath.Join(tmp, "report.json")
+	args := []string{"run", "-suite", t.Suite, "-arch", t.Arch, "-timeout", m.timeout.String(), "-fetch", "/run/xenbox/report.json:" + report}
+	for _, s := range m.sends {
+		args = append(args, "-send", fill(s))
+	}
+	args = append(args, "--", program, "-json", "/run/xenbox/report.json")
+	for _, a := range m.argv[1:] {
+		args = append(args, fill(a))
+	}
+	fmt.Fprintf(os.Stderr, "xenbox: %s, Xen %s: %s, SHA-256 %s\n", t, t.Xen, program, h.SHA256)
+	cmd := exec.Command(self, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // stdout is for the table
+	runErr := cmd.Run()
+	data, err = os.ReadFile(report)
+	if err == nil {
+		err = h.readReport(data)
+	}
+	if err != nil {
+		h.Error = fmt.Sprintf("no report: %v", err)
+		if runErr != nil {
+			h.Error = fmt.Sprintf("no report: %v", runErr)
+		}
+	}
+	return h, nil
+}
+
+func (m *matrix) file(t target) string { return filepath.Join(m.reports, t.String()+".json") }
+
+// matrixMain is the command.
+func matrixMain(args []string) (int, error) {
+	m, err := parseMatrix(args, os.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(m.reports, 0o755); err != nil {
+		return 0, err
+	}
+	var hosts []*hostReport
+	status := 0
+	for _, t := range m.targets {
+		h, err := m.host(t)
+		if err != nil {
+			return 0, err
+		}
+		if h.bad() {
+			status = 1
+		}
+		hosts = append(hosts, h)
+	}
+	var table bytes.Buffer
+	writeMatrix(&table, hosts)
+	if m.readme != "" {
+		if err := replaceTable(m.readme, table.Bytes()); err != nil {
+			return 0, err
+		}
+	}
+	_, err = os.Stdout.Write(table.Bytes())
+	return status, err
+}
+
+// host runs the program on a host and keeps the report, or reads the one that
+// is kept.
+func (m *matrix) host(t target) (*hostReport, error) {
+	if len(m.argv) > 0 {
+		h, err := m.run(t)
+		if err != nil {
+			return nil, err
+		}
+		data, err := json.MarshalIndent(h, "", "\t")
+		if err != nil {
+			return nil, err
+		}
+		return h, os.WriteFile(m.file(t), append(data, '\n'), 0o644)
+	}
+	h := &hostReport{Suite: t.Suite, Arch: t.Arch, Error: "not run"}
+	data, err := os.ReadFile(m.file(t))
+	if errors.Is(err, os.ErrNotExist) {
+		return h, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.Error = ""
+	return h, json.Unmarshal(data, h)
+}
+
+// writeMatrix writes the table as Markdown: a row for each section, a column
+// for each host.
+func writeMatrix(w io.Writer, hosts []*hostReport) {
+	var sections []string
+	for _, h := range hosts {
+		for _, s := range h.Sections {
+			if !slices.Contains(sections, s.Name) && s.Passed+s.Failed+s.Untestable > 0 {
+				sections = append(sections, s.Name)
+			}
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 0, ' ', 0)
+	row := func(name string, cell func(*hostReport) string) {
+		fmt.Fprintf(t, "| %s\t", name)
+		for _, h := range hosts {
+			fmt.Fprintf(t, " | %s\t", cell(h))
+		}
+		fmt.Fprint(t, " |\n")
+	}
+	row("passed / failed / not testable there", func(h *hostReport) string {
+		if h.Error != "" {
+			return h.Suite + " " + h.Arch
+		}
+		return fmt.Sprintf("Xen %s %s (%s)", h.Xen, h.Arch, h.Suite)
+	})
+	row("---", func(*hostReport) string { return "---" })
+	for _, name := range sections {
+		row(name, func(h *hostReport) string {
+			i := slices.IndexFunc(h.Sections, func(s sectionCount) bool { return s.Name == name })
+			if i < 0 {
+				return "-"
+			}
+			return h.Sections[i].cell()
+		})
+	}
+	row("**total**", func(h *hostReport) string {
+		if h.Error != "" {
+			return h.Error
+		}
+		return "**" + h.Total.cell() + "**"
+	})
+	row("functions of libxl called / with success", func(h *hostReport) string {
+		if h.Error != "" {
+			return "-"
+		}
+		return fmt.Sprintf("%d / %d of %d", h.Total.Called, h.Total.Succeeded, h.Total.Bound)
+	})
+	t.Flush()
+	var programs []string
+	for _, h := range hosts {
+		line := fmt.Sprintf("%s: `%s`, run on %s", h.Arch, h.SHA256, h.Date)
+		if h.SHA256 != "" && !slices.Contains(programs, line) {
+			programs = append(programs, line)
+		}
+	}
+	slices.Sort(programs)
+	if len(programs) > 0 {
+		fmt.Fprintln(w, "\nThe program's SHA-256:")
+		fmt.Fprintln(w)
+		for _, p := range programs {
+			fmt.Fprintln(w, "* "+p)
+		}
+	}
+	for _, h := range hosts {
+		for i, name := range h.Failed {
+			if i == 0 {
+				fmt.Fprintf(w, "\nFailed on %s %s:\n\n", h.Suite, h.Arch)
+			}
+			fmt.Fprintln(w, "* "+name)
+		}
+	}
+}
+
+// The marks between which the table stands in a Markdown file.
+const (
+	matrixBegin = "<!-- make matrix writes from here -->\n"
+	matrixEnd   = "<!-- to here -->\n"
+)
+
+// replaceTable puts a table into a file.
+func replaceTable(name string, table []byte) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	head, rest, ok := bytes.Cut(data, []byte(matrixBegin))
+	_, tail, ok2 := bytes.Cut(rest, []byte(matrixEnd))
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no lines %q and %q", name, strings.TrimSpace(matrixBegin), strings.TrimSpace(matrixEnd))
+	}
+	return os.WriteFile(name, slices.Concat(head, []byte(matrixBegin), table, []byte(matrixEnd), tail), 0o644)
+}

@@ -1,0 +1,111 @@
+//go:build linux
+
+package xenbox
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const savedReport = `{
+  "xen": "4.17.7", "library": "/usr/lib/libxenlight.so.4.17",
+  "results": [
+    {"section": "Open", "name": "opens", "status": "passed", "seconds": 0.1},
+    {"section": "Flask", "name": "a label is kept", "status": "cannot be tested here", "seconds": 0.1},
+    {"section": "Flask", "name": "a boolean is set", "status": "failed", "seconds": 0.1}
+  ],
+  "functions": [{"name": "libxl_flask_getenforce", "section": "Flask", "called": 2, "succeeded": 0}],
+  "sections": [
+    {"name": "Open", "passed": 1, "failed": 0, "untestable": 0, "bound": 3, "called": 2, "succeeded": 2},
+    {"name": "Flask", "passed": 0, "failed": 1, "untestable": 1, "bound": 4, "called": 1, "succeeded": 0}
+  ],
+  "total": {"name": "total", "passed": 1, "failed": 1, "untestable": 1, "bound": 7, "called": 3, "succeeded": 2}
+}`
+
+func TestMatrixOfSavedReports(t *testing.T) {
+	book := &hostReport{Suite: "bookworm", Arch: "amd64", SHA256: "aa", Date: "2026-11-23"}
+	if err := book.readReport([]byte(savedReport)); err != nil {
+		t.Fatal(err)
+	}
+	if !book.bad() {
+		t.Error("a failed check is no failure")
+	}
+	arm := &hostReport{Suite: "trixie", Arch: "arm64", SHA256: "bb", Date: "2026-11-23"}
+	one := strings.NewReplacer(`"failed": 1`, `"failed": 0`, `"status": "failed"`, `"status": "passed"`, `"passed": 0`, `"passed": 1`,
+		"4.17.7", "4.20.3", `"name": "Flask", "passed"`, `"name": "PCI", "passed"`).Replace(savedReport)
+	if err := arm.readReport([]byte(one)); err != nil {
+		t.Fatal(err)
+	}
+	if arm.bad() {
+		t.Error("what has no failed check is a failure")
+	}
+	lost := &hostReport{Suite: "sid", Arch: "amd64", Error: "not run"}
+	if !lost.bad() {
+		t.Error("a host without a report is no failure")
+	}
+	var out bytes.Buffer
+	writeMatrix(&out, []*hostReport{book, arm, lost})
+	squeezed := strings.Join(strings.FieldsFunc(out.String(), func(r rune) bool { return r == ' ' }), " ")
+	for _, want := range []string{
+		"| passed / failed / not testable there | Xen 4.17.7 amd64 (bookworm) | Xen 4.20.3 arm64 (trixie) | sid amd64 |",
+		"| Open | 1 / 0 / 0 | 1 / 0 / 0 | - |",
+		"| Flask | 0 / 1 / 1 | - | - |",
+		"| PCI | - | 0 / 0 / 1 | - |",
+		"| **total** | **1 / 1 / 1** | **1 / 0 / 1** | not run |",
+		"| 3 / 2 of 7 | 3 / 2 of 7 | - |",
+		"* amd64: `aa`, run on 2026-11-23\n* arm64: `bb`",
+		"Failed on bookworm amd64:\n\n* Flask/a boolean is set\n",
+	} {
+		if !strings.Contains(squeezed, want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestReportsThatAreNone(t *testing.T) {
+	for _, bad := range []string{"", "{}", "[]", `{"xen": "4.17"}`, savedReport[:100]} {
+		if err := new(hostReport).readReport([]byte(bad)); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestTableIsReplaced(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "README.md")
+	for _, test := range []struct{ before, after string }{
+		{"a\n" + matrixBegin + "old\n" + matrixEnd + "b\n", "a\n" + matrixBegin + "new\n" + matrixEnd + "b\n"},
+		{"no marks\n", ""},
+		{matrixBegin + "no end\n", ""},
+	} {
+		if err := os.WriteFile(name, []byte(test.before), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := replaceTable(name, []byte("new\n"))
+		got, _ := os.ReadFile(name)
+		if (err == nil) != (test.after != "") || err == nil && string(got) != test.after || err != nil && string(got) != test.before {
+			t.Errorf("%q became %q, %v", test.before, got, err)
+		}
+	}
+}
+
+func TestMatrixCommandLine(t *testing.T) {
+	m, err := parseMatrix([]string{"-targets", "trixie-arm64,bullseye-amd64", "-send", "x.{arch}", "--", "bin/{arch}/xltest", "-v"}, io.Discard)
+	if err != nil || len(m.targets) != 2 || m.targets[1].Xen != "4.14" || len(m.argv) != 2 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	var usage *UsageError
+	for _, bad := range []string{"-targets=woody-amd64", "-targets=", "-nosuchflag"} {
+		if _, err := parseMatrix([]string{bad}, io.Discard); !errors.As(err, &usage) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := parseMatrix([]string{"-h"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("-h: %v", err)
+	}
+}
