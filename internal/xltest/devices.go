@@ -19,6 +19,7 @@ var deviceChecks = []check{
 	{"Devices: VDISPL", "displays come and go", vdispls.check},
 	{"Devices: VSND", "sound cards come and go", vsnds.check},
 	{"Devices: VFB", "framebuffers come and go", vfbs.check},
+	{"Devices: 9P", "9P filesystems come and go", p9s.check},
 	{"Devices: PVCALLS", "interfaces for PV calls leave", checkPvcalls},
 	{"Xenstore quotas", "quotas are told and set, or are not of this release", checkQuotas},
 }
@@ -42,6 +43,7 @@ type (
 
 		same      func(t *T, listed, added D) // compares what libxl reads back
 		overwrite bool                        // add puts a device where one is
+		since     int                         // the release that has add
 	}
 
 	// noInfo is of families without getinfo.
@@ -117,6 +119,26 @@ var vfbs = family[libxl.DeviceVfb, noInfo]{
 	add:      (*xenlight.Host).DeviceVfbAdd, remove: (*xenlight.Host).DeviceVfbRemove, destroy: (*xenlight.Host).DeviceVfbDestroy,
 }
 
+var p9s = family[libxl.DeviceP9, noInfo]{
+	front: "9pfs", back: "xen_9pfs", keys: map[string]string{"tag": "share"}, since: 19,
+	describe: func(t *T) *libxl.DeviceP9 {
+		d := libxl.NewDeviceP9()
+		d.Tag, d.Path, d.SecurityModel = "share", "/tmp", "none"
+		if t.release() >= 19 {
+			// libxl would start the daemon if it were not there.
+			d.Type = libxl.P9TypeXen9Pfsd
+			const daemon = "/local/domain/0/libxl/xen-9pfs"
+			x := t.xenbus()
+			if _, err := x.read(daemon + "/state"); err != nil {
+				t.ok(x.write(daemon+"/state", "running"), daemon)
+				t.Cleanup(func() { t.ok(x.remove(daemon), daemon) })
+			}
+		}
+		return d
+	},
+	add: (*xenlight.Host).Device9PfsAdd, remove: (*xenlight.Host).DeviceP9Remove, destroy: (*xenlight.Host).DeviceP9Destroy,
+}
+
 // field is a field that all devices, or all infos, have.
 func field(x any, name string) reflect.Value {
 	return reflect.Indirect(reflect.ValueOf(x)).FieldByName(name)
@@ -127,6 +149,15 @@ func devid(x any) int { return int(field(x, "Devid").Int()) }
 func (f family[D, I]) check(t *T) {
 	g := t.still()
 	f.refused(t, g)
+	if t.release() < f.since {
+		wantUnsupported(t, "add", f.add(t.Host, t.ctx, g.Domid, f.describe(t)))
+		for what, leave := range map[string]change[D]{"remove": f.remove, "destroy": f.destroy} {
+			none := f.describe(t)
+			field(none, "Devid").SetInt(0)
+			t.ok(leave(t.Host, t.ctx, g.Domid, none), what+" of one that is not there")
+		}
+		return
+	}
 	g.playBackend(f.back)
 	for what, leave := range map[string]change[D]{"remove": f.remove, "destroy": f.destroy} {
 		before := xenstoreKeys(t)
@@ -153,8 +184,9 @@ func (f family[D, I]) there(t *T, g *guest, d *D) {
 	front, back := g.frontendPath(f.front, devid(d)), g.backendPath(f.back, devid(d))
 	want := map[string]string{"backend": back, "backend-id": "0", "state": "1"}
 	maps.Copy(want, f.keys)
+	x := t.xenbus()
 	for key, value := range want {
-		got, _ := xenstoreRead(front + "/" + key)
+		got, _ := x.read(front + "/" + key)
 		equal(t, front+"/"+key, got, value)
 	}
 	if f.list == nil {
@@ -186,6 +218,9 @@ func (f family[D, I]) refused(t *T, g *guest) {
 	nul := f.describe(t)
 	field(nul, "BackendDomname").SetString("a\x00b")
 	for what, change := range map[string]change[D]{"add": f.add, "remove": f.remove, "destroy": f.destroy} {
+		if what == "add" && t.release() < f.since {
+			continue
+		}
 		wantError(t, what+" of nothing", change(t.Host, t.ctx, g.Domid, nil))
 		wantField(t, what+" with NUL in the backend's name", change(t.Host, t.ctx, g.Domid, nul), "BackendDomname")
 		wantError(t, what+" in no domain", change(t.Host, t.ctx, nobody, f.describe(t)))

@@ -17,6 +17,7 @@ const (
 	xsDirectory = 1
 	xsRead      = 2
 	xsWrite     = 11
+	xsRm        = 13
 	xsError     = 16
 )
 
@@ -58,6 +59,12 @@ func (x xenbus) read(key string) (string, error) { return x.ask(xsRead, key+"\x0
 
 func (x xenbus) write(key, value string) error {
 	_, err := x.ask(xsWrite, key+"\x00"+value)
+	return err
+}
+
+// remove removes a key and those below it.
+func (x xenbus) remove(key string) error {
+	_, err := x.ask(xsRm, key+"\x00")
 	return err
 }
 
