@@ -198,7 +198,7 @@ func TestCancellationAtEveryStage(t *testing.T) {
 
 func TestOperationsEndInTheirOrderEachOnce(t *testing.T) {
 	h := openFake(t)
-	const n = 20
+	const n = 8
 	var mu sync.Mutex
 	var order []int
 	var group sync.WaitGroup
