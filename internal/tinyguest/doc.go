@@ -1,5 +1,6 @@
 // Package tinyguest has, in src, a guest of a few KB for tests. It boots as PV
-// and as PVH guest on amd64, and on arm64, with 1 to 4 MB of memory.
+// and as PVH guest on amd64, in 4 MB of memory (PVH also in 1 MB). For arm64 it
+// is compiled, but it has not run there yet.
 //
 // It says "tiny: up KIND cmdline=..." on its console and then does commands:
 // those of its kernel command line, in words of the form tiny=COMMAND, those
