@@ -203,7 +203,7 @@ func (b *builder) guestKit(context.Context) error {
 
 // configure writes what maintainer scripts would have set up.
 func (b *builder) configure(ctx context.Context) error {
-	if err := writeConfig(b.root); err != nil {
+	if err := writeConfig(b.t, b.root); err != nil {
 		return err
 	}
 	return runAsRoot(ctx, b.tools["ldconfig"], "-r", b.root)

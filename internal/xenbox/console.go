@@ -45,8 +45,8 @@ var bootStages = []struct{ mark, stage string }{
 	{"(XEN) ", "Xen starts"},
 	{"Linux version", "dom0's kernel starts"},
 	{stageMark + "userspace", "dom0's userspace starts"},
-	{stageMark + "payload", "copying the program in"},
 	{stageMark + "toolstack", "the toolstack starts"},
+	{stageMark + "payload", "copying the program in"},
 	{stageMark + "agent", "starting the program"},
 }
 

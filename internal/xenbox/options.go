@@ -123,7 +123,7 @@ func parseArgs(args []string) (*options, error) {
 // define declares the command's flags.
 func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
 	suite = fs.String("suite", envOr("XENBOX_SUITE", defaultSuite), "Debian `suite`: bullseye (Xen 4.14), bookworm (4.17), trixie (4.20) or sid; default also from $XENBOX_SUITE")
-	arch = fs.String("arch", envOr("XENBOX_ARCH", defaultArch()), "`architecture` of the Xen host: amd64, or arm64 with bookworm or trixie; default also from $XENBOX_ARCH")
+	arch = fs.String("arch", envOr("XENBOX_ARCH", defaultArch), "`architecture` of the Xen host: amd64, or arm64 with bookworm or trixie; default also from $XENBOX_ARCH")
 	fs.BoolVar(&o.verbose, "v", false, "say more on stderr")
 	fs.Usage = func() {
 		switch o.command {

@@ -4,7 +4,6 @@ package xenbox
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -32,16 +31,9 @@ var targets = []target{
 // defaultSuite is the suite taken when none is named.
 const defaultSuite = "bookworm"
 
-// defaultArch is the host's architecture where it is a target, else amd64:
-// emulation makes every target run on every host.
-func defaultArch() string {
-	for _, t := range targets {
-		if t.Arch == runtime.GOARCH {
-			return t.Arch
-		}
-	}
-	return "amd64"
-}
+// defaultArch is the architecture taken when none is named: emulation makes
+// every target run on every machine.
+const defaultArch = "amd64"
 
 // findTarget looks a target up and refuses, with the choices, what is unknown.
 func findTarget(suite, arch string) (target, error) {

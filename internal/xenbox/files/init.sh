@@ -24,20 +24,17 @@ modprobe -qa @MODULES@
 ip link add xenbr0 type bridge
 ip address add 192.0.2.1/24 dev xenbr0
 ip link set xenbr0 up
+stage toolstack
+xen=/usr/lib/xen-@XEN@/bin
+$xen/oxenstored --pid-file /run/xenstore.pid
+$xen/xen-init-dom0
+$xen/xenconsoled --pid-file=/run/xenconsoled.pid
 stage payload
 for d in /sys/block/vd*; do
 	serial=
 	read -r serial 2>/dev/null <"$d/serial"
 	[ "$serial" = payload ] && busybox tar -xf "/dev/${d##*/}" -C /
 done
-stage toolstack
-# Several releases may be there; the one of the running hypervisor fits.
-read -r major </sys/hypervisor/version/major
-read -r minor </sys/hypervisor/version/minor
-xen=/usr/lib/xen-$major.$minor/bin
-$xen/oxenstored --pid-file /run/xenstore.pid
-$xen/xen-init-dom0
-$xen/xenconsoled --pid-file=/run/xenconsoled.pid
 stage agent
 /run/xenbox/agent dom0-agent </dev/null
 stage end
