@@ -10,10 +10,11 @@ import (
 )
 
 // DomainCoreDump writes the domain's memory and registers to a file, in ELF.
-// Pause the domain before. Other calls on the same Host wait meanwhile, and a
-// cancellation takes effect after it. libxl.ErrorFail means that there is no
-// such domain or that the file cannot be written. It calls
-// libxl_domain_core_dump.
+// Pause the domain before. For HVM and PVH guests libxl tries each page up to
+// the highest, holes too, which can take minutes. Other calls on the same Host
+// wait meanwhile, and a cancellation takes effect after it. libxl.ErrorFail
+// means that there is no such domain or that the file cannot be written. It
+// calls libxl_domain_core_dump.
 func (h *Host) DomainCoreDump(ctx context.Context, domid libxl.Domid, filename string) error {
 	f := h.beginDomain(capi.FnDomainCoreDump, domid)
 	filenameArg := f.str("filename", filename)
