@@ -46,7 +46,7 @@ func (t *T) hvm() *libxl.DomainConfig {
 	hvm.Boot = "c"
 	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, hvm
 	c.BInfo.Kernel = kernel
-	c.BInfo.Cmdline = "console=ttyS0 earlyprintk=serial"
+	c.BInfo.Cmdline = "console=ttyS0 quiet"
 	c.BInfo.VideoMemkb = 8 << 10
 	return c
 }
