@@ -200,6 +200,10 @@ func checkVcpuOnline(t *T) {
 	is(0, 1)
 	set := func(online ...int) {
 		t.ok(t.Host.SetVcpuonline(t.ctx, g.Domid, libxl.BitmapOf(online...)), "SetVcpuonline")
+		for _, vcpu := range online[1:] {
+			// The kernel plugs it in, and leaves it to udev to put it on.
+			g.await("the vCPU to be plugged in", fmt.Sprintf("echo 1 > /sys/devices/system/cpu/cpu%d/online", vcpu))
+		}
 		is(online...)
 	}
 	set(0)
