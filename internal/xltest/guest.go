@@ -90,14 +90,14 @@ func (t *T) adopt(c *libxl.DomainConfig, domid libxl.Domid) *guest {
 }
 
 // exists tells whether the domain with the guest's UUID is there, and guards
-// everything that is done to it.
+// everything that is done to it. One that is dying may be gone at the next call.
 func (g *guest) exists() bool {
 	info, err := g.t.Host.DomainInfo(g.Domid)
 	if errors.Is(err, libxl.ErrorDomainNotfound) {
 		return false
 	}
 	g.t.ok(err, "DomainInfo")
-	return info.Uuid == g.Config.CInfo.Uuid
+	return info.Uuid == g.Config.CInfo.Uuid && !info.Dying
 }
 
 func (g *guest) own() {
