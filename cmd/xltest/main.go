@@ -51,6 +51,7 @@ func run() (failed bool, err error) {
 		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")
 		list    = flag.Bool("list", false, "list the checks and make none")
 		section = flag.String("section", "", "make only the checks of the sections whose name contains this text")
+		all     = flag.Bool("all", false, "make also the checks that have not been seen to pass on Xen 4.17 and 4.20 yet")
 		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
@@ -62,7 +63,7 @@ func run() (failed bool, err error) {
 		}
 		return false, nil
 	}
-	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, Timeout: *timeout}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, All: *all, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err
@@ -106,6 +107,9 @@ func run() (failed bool, err error) {
 	report.AddCalls(host.Calls())
 	fmt.Fprintln(out)
 	report.Summary(out)
+	if n := xltest.Unproven(); n > 0 && !*all {
+		fmt.Fprintf(out, "%d checks were left out, which have not been seen to pass on Xen 4.17 and 4.20 yet: -all makes them\n", n)
+	}
 	return report.Total.Failed > 0, writeJSON(report, *asJSON)
 }
 

@@ -26,6 +26,7 @@ type Options struct {
 	Tiny    string         // the kernel of internal/tinyguest
 	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
 	Section string         // checks of sections whose name contains this
+	All     bool           // also the checks of unproven.go
 	Timeout time.Duration  // of each check
 }
 
@@ -90,12 +91,21 @@ func allChecks() []check {
 	)
 }
 
+// selects tells whether a check is to be made.
+func (o *Options) selects(c check) bool {
+	switch {
+	case o.Run != nil && !o.Run.MatchString(c.section+"/"+c.name), !strings.Contains(c.section, o.Section):
+		return false
+	}
+	return o.All || !slices.Contains(unproven, c.name)
+}
+
 // Run runs the checks on a host, reports each result as soon as it is there, and
 // ends with the check that the host is as it was.
 func Run(ctx context.Context, host *xenlight.Host, o Options, report func(Result)) {
 	found, err := takeSnapshot(host)
 	for _, c := range allChecks() {
-		if (o.Run == nil || o.Run.MatchString(c.section+"/"+c.name)) && strings.Contains(c.section, o.Section) {
+		if o.selects(c) {
 			report(runCheck(ctx, host, o, c))
 		}
 	}
