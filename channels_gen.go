@@ -38,6 +38,7 @@ func (h *Host) DeviceChannelGetinfo(domid libxl.Domid, channel *libxl.DeviceChan
 // page. It calls libxl_console_add_xenstore. Since Xen 4.18.
 func (h *Host) ConsoleAddXenstore(ctx context.Context, domid libxl.Domid, backend libxl.Domid, evtch uint32, gfn uint) error {
 	f := h.beginDomain(capi.FnConsoleAddXenstore, domid)
+	f.mustExist()
 	backendArg := f.domain("backend", backend)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.ConsoleAddXenstore(c, uint32(domid), backendArg, evtch, gfn, how)
