@@ -17,9 +17,9 @@ func (f *frame) usbctrl(domid libxl.Domid, devid int32) {
 // DeviceUsbdevAdd plugs a USB device of this host into one of the domain's
 // controllers. Without Ctrl the first free port of any is taken, and a
 // controller is added if there is none; what was taken is copied back to
-// usbdev. libxl.ErrorInval means that the device is not there, is a hub, or is
-// given to a domain already, libxl.ErrorNotfound that there is no controller
-// Ctrl. It calls libxl_device_usbdev_add.
+// usbdev. libxl.ErrorFail means that the device is not there or is a hub,
+// libxl.ErrorInval that it is given to a domain already, libxl.ErrorNotfound that
+// there is no controller Ctrl. It calls libxl_device_usbdev_add.
 func (h *Host) DeviceUsbdevAdd(ctx context.Context, domid libxl.Domid, usbdev *libxl.DeviceUsbdev) error {
 	f := h.beginDomain(capi.FnDeviceUsbdevAdd, domid)
 	usbdevArg := inOut(f, usbdev)

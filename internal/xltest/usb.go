@@ -85,7 +85,7 @@ func checkUsb(t *T) {
 
 	dev := libxl.NewDeviceUsbdev()
 	dev.Type, dev.TypeUnion = libxl.UsbdevTypeHostdev, &libxl.DeviceUsbdevTypeUnionHostdev{Hostbus: 200, Hostaddr: 100}
-	wantError(t, "DeviceUsbdevAdd of a device that is not there", t.Host.DeviceUsbdevAdd(t.ctx, g.Domid, dev))
+	wantCode(t, "DeviceUsbdevAdd of a device that is not there", t.Host.DeviceUsbdevAdd(t.ctx, g.Domid, dev), libxl.ErrorFail)
 	dev.TypeUnion = tablet
 	if err := t.Host.DeviceUsbdevAdd(t.ctx, g.Domid, dev); err == nil {
 		equal(t, "Ctrl", dev.Ctrl, ctrl.Devid)
