@@ -4,7 +4,6 @@ package xltest
 // are made with -all only. What has been seen to pass on both leaves the list; what
 // fails is a fault, of the check or of what it checks.
 var unproven = []string{
-	"a console of a domain that is not there, and device tree overlays", // passed on 4.17
 	"a Linux guest obeys SysRq keys, and hears an NMI",
 	"a pv Linux guest moves over a TCP connection while it runs",
 	"a tiny pvh guest is saved to a file, and goes on where it was when it is restored",        // passed on 4.17
