@@ -150,13 +150,16 @@ func listXenstore() []string {
 	var keys []string
 	for line := range strings.Lines(string(out)) {
 		key, _, _ := strings.Cut(line, " = ")
-		// libxl makes these folders for the first domain that needs them and keeps them.
-		if key = strings.TrimSpace(key); key != "/libxl" && key != "/vm" && key != "/local/domain/0/device-model" {
+		if key = strings.TrimSpace(key); !kept.MatchString(key) {
 			keys = append(keys, key)
 		}
 	}
 	return keys
 }
+
+// kept matches what libxl makes when it is needed first and keeps: folders, where
+// it looks for the drivers of PCI devices, and what it knows of dom0's memory.
+var kept = regexp.MustCompile(`^(/vm|/libxl|/libxl/pci(/[-0-9a-f]+)?|/local/domain/0/device-model|/local/domain/0/memory(/(target|static-max|freemem-slack))?)$`)
 
 // xenstoreKeys is listXenstore for checks that compare.
 func xenstoreKeys(t *T) []string {
