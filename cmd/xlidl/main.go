@@ -31,6 +31,13 @@
 // three of these: bound (users can call it), internal (the library itself calls
 // it), replaced (by what go names, which does without it), excluded.
 //
+//	xlidl coverage [-names FILE] REPORT...
+//
+// counts which operations of libxl.h were called, and have succeeded, in the runs
+// of xltest -json that the reports are of. Operations are all of its functions
+// but those that make, copy and free values. With -names it also counts the
+// functions that a CSV file names.
+//
 //	xlidl diff [-arch ARCH] 4.17 4.18
 //
 // tells what a release has added and changed, down to the C layouts.
@@ -71,6 +78,7 @@ var commands = []command{
 	{"generate", "[-check]", "write the generated files from the folder idl", setupGenerate},
 	{"show", "TYPE...", "describe types, in C and in Go", setupShow},
 	{"functions", "[-format FORMAT]", "list the C functions, and what becomes of them in Go", setupFunctions},
+	{"coverage", "[-names FILE] REPORT...", "count the functions that xltest has called", setupCoverage},
 }
 
 // errUsage asks for the usage text.

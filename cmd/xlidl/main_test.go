@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,38 @@ func TestCommandsSayWhatTheyAreAskedFor(t *testing.T) {
 			t.Errorf("xlidl %s: status %d, no %q in:\n%s%s", test.args, status, test.want, stdout, stderr)
 		}
 		t.Logf("xlidl %s: %s", test.args, time.Since(start).Round(time.Millisecond))
+	}
+}
+
+func TestCoverageCountsWhatReportsSay(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	first := write("1.json", `{"functions": [{"name": "libxl_domain_pause", "called": 2, "succeeded": 1}, {"name": "libxl_list_vm", "called": 1}]}`)
+	second := write("2.json", `{"functions": [{"name": "libxl_list_vm", "called": 3}, {"name": "libxl_list_domain"}]}`)
+	names := write("names", "section,function\n\"a, b\",libxl_domain_pause\n,libxl_list_vm\n,libxl_list_vm\n,libxl_list_domain\n,libxl_cpuid_set\n")
+	status, stdout, stderr := xlidl("coverage", "-names", names, first, second)
+	_, stdout, _ = strings.Cut(stdout, "functions of "+names+": 4\n")
+	want := [][]string{
+		{"called", "2", "50%"}, {"succeeded", "1", "25%"}, {"only", "seen", "failing", "1", "25%", "libxl_list_vm"},
+		{"replaced", "by", "Go", "1", "25%", "libxl_cpuid_set"}, {"never", "called", "1", "25%", "libxl_list_domain"},
+	}
+	var got [][]string
+	for line := range strings.Lines(stdout) {
+		got = append(got, strings.Fields(line))
+	}
+	if status != 0 || stderr != "" || !reflect.DeepEqual(got, want) {
+		t.Errorf("status %d, %q, want %q\n%s", status, got, want, stderr)
+	}
+	for _, args := range [][]string{{}, {"no such file"}, {names}, {write("empty.json", "{}")}, {"-names", first, first}} {
+		if status, _, stderr := xlidl(append([]string{"coverage"}, args...)...); status == 0 || stderr == "" {
+			t.Errorf("xlidl coverage %q: status %d, %q", args, status, stderr)
+		}
 	}
 }
 

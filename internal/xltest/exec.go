@@ -88,18 +88,23 @@ func checkConsoleClients(t *T) {
 		in, err := typed.StdinPipe()
 		t.ok(err, "a pipe")
 		for i, c := range []struct {
-			cmd *exec.Cmd
-			in  io.Writer // where the guest's input is written to
-		}{{command, console}, {primary, console}, {typed, in},
-			{t.instead("console", g.Domid), console}, {t.instead("primary", g.Domid), console}} {
-			t.converse(c.cmd, c.in, fmt.Sprintf("answer-%d", i))
+			cmd     *exec.Cmd
+			in      io.Writer // where the guest's input is written to
+			replace string    // the function by which a copy of the program becomes the client
+		}{{command, console, ""}, {primary, console, ""}, {typed, in, ""},
+			{t.instead("console", g.Domid), console, "libxl_console_exec"},
+			{t.instead("primary", g.Domid), console, "libxl_primary_console_exec"}} {
+			if t.converse(c.cmd, c.in, fmt.Sprintf("answer-%d", i)) && c.replace != "" {
+				t.inCopy(c.replace)
+			}
 		}
 	}
 }
 
 // converse starts a client of a tiny guest's console, has the guest say
-// something, waits until the client has said it, and ends the client.
-func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) {
+// something, waits until the client has said it, and ends the client. It tells
+// whether the client has.
+func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) bool {
 	out, err := cmd.StdoutPipe()
 	t.ok(err, "a pipe")
 	t.ok(cmd.Start(), cmd.Path)
@@ -136,6 +141,7 @@ func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) {
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
+	return strings.Contains(said.String(), text)
 }
 
 func checkConsoleAttach(t *T) {
@@ -180,6 +186,7 @@ func checkVncviewer(t *T) {
 		t.ok(err, "the viewer")
 		equal(t, "the viewer's arguments", strings.TrimSpace(string(out)), "viewer 127.0.0.1:7")
 	}
+	t.inCopy("libxl_vncviewer_exec")
 }
 
 func checkExecErrors(t *T) {

@@ -23,7 +23,8 @@ type Report struct {
 }
 
 // Function is what became of a function of libxl that the binding knows,
-// counted where C is entered.
+// counted where C is entered, and in copies of the program that replace
+// themselves, of which it was seen that they did.
 type Function struct {
 	Name      string `json:"name"`
 	Section   string `json:"section"`
@@ -91,9 +92,14 @@ func (r *Report) Add(result Result) {
 	}
 }
 
-// AddCalls takes in the calls that the binding has made.
+// AddCalls takes in the calls that the binding has made, after all results.
 func (r *Report) AddCalls(calls map[string]xenlight.CallCount) {
 	for name, c := range calls {
+		for _, result := range r.Results {
+			if slices.Contains(result.Copies, name) {
+				c.Made, c.Succeeded = c.Made+1, c.Succeeded+1
+			}
+		}
 		r.Functions = append(r.Functions, Function{name, c.Section, c.Made, c.Succeeded})
 		for _, s := range []*Section{r.section(c.Section), &r.Total} {
 			s.Bound++

@@ -11,15 +11,16 @@ func TestReportCountsChecksAndFunctionsOfASection(t *testing.T) {
 	var r Report
 	r.Add(Result{Section: "Names: first and last", Status: Passed})
 	r.Add(Result{Section: "Names: first and last", Status: Failed})
-	r.Add(Result{Section: "Devices: Disk", Status: Untestable})
+	r.Add(Result{Section: "Devices: Disk", Status: Untestable, Copies: []string{"libxl_exec"}})
 	r.AddCalls(map[string]xenlight.CallCount{
 		"libxl_name":  {Section: "Names", Made: 3, Succeeded: 1},
 		"libxl_title": {Section: "Names", Made: 2},
 		"libxl_disk":  {Section: "Devices: Disk"},
+		"libxl_exec":  {Section: "Devices: Disk"}, // called by a copy of the program
 	})
 	want := []Section{
 		{Name: "Names", Passed: 1, Failed: 1, Bound: 2, Called: 2, Succeeded: 1},
-		{Name: "Devices: Disk", Untestable: 1, Bound: 1},
+		{Name: "Devices: Disk", Untestable: 1, Bound: 2, Called: 1, Succeeded: 1},
 	}
 	if len(r.Sections) != len(want) {
 		t.Fatalf("sections: %+v", r.Sections)

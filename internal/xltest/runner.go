@@ -47,6 +47,8 @@ type Result struct {
 	Status  Status   `json:"status"`
 	Seconds float64  `json:"seconds"`
 	Details []string `json:"details,omitempty"`
+	// Copies are the functions that copies of the program were seen to be in.
+	Copies []string `json:"copies,omitempty"`
 }
 
 // A check tests one thing. Its section is the heading in libxl's function list.
@@ -130,7 +132,7 @@ func runCheck(ctx context.Context, host *xenlight.Host, o Options, c check) Resu
 		c.run(t)
 	}()
 	<-done
-	r := Result{Section: c.section, Name: c.name, Status: Passed, Seconds: time.Since(start).Seconds(), Details: t.details}
+	r := Result{Section: c.section, Name: c.name, Status: Passed, Seconds: time.Since(start).Seconds(), Details: t.details, Copies: t.copies}
 	switch {
 	case t.failed:
 		r.Status = Failed
@@ -149,6 +151,7 @@ type T struct {
 	details            []string
 	failed, untestable bool
 	cleanups           []func()
+	copies             []string
 }
 
 // Errorf fails the check.
@@ -173,6 +176,14 @@ func (t *T) Cannot(format string, args ...any) {
 // Logf adds a line to the result.
 func (t *T) Logf(format string, args ...any) {
 	t.details = append(t.details, fmt.Sprintf(format, args...))
+}
+
+// inCopy notes that a copy of the program has called a function with success:
+// these calls do not return, and are not counted in this process.
+func (t *T) inCopy(function string) {
+	if !t.failed {
+		t.copies = append(t.copies, function)
+	}
 }
 
 // Cleanup has a function called after the check, the last one first.

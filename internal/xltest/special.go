@@ -163,6 +163,7 @@ func checkDeviceEvents(t *T) {
 		t.Errorf("the process ended by itself: %v", err)
 	}
 	equal(t, "what the handler's process says", strings.TrimSpace(string(buf[:n])), handling)
+	t.inCopy("libxl_device_events_handler")
 }
 
 // handling is what a copy of the program says when it is in
