@@ -35,8 +35,8 @@ func (h *Host) DevicePciRemove(ctx context.Context, domid libxl.Domid, pci *libx
 }
 
 // DevicePciDestroy takes a PCI device from the domain even if the guest does
-// not let go of it. A device that the domain does not have is no error. It
-// calls libxl_device_pci_destroy.
+// not let go of it. A device that the domain does not have is no error, nor is
+// a domain that does not exist. It calls libxl_device_pci_destroy.
 func (h *Host) DevicePciDestroy(ctx context.Context, domid libxl.Domid, pci *libxl.DevicePci) error {
 	f := h.beginDomain(capi.FnDevicePciDestroy, domid)
 	pciArg := in(f, pci)

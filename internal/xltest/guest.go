@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,10 +85,22 @@ func (t *T) adopt(c *libxl.DomainConfig, domid libxl.Domid) *guest {
 			g.destroy()
 		}
 		if g.console != nil {
+			g.rest()
 			g.console.Close()
 		}
 	})
 	return g
+}
+
+// rest tells, after a failure, what the guest has said that nobody has read.
+func (g *guest) rest() {
+	if !g.t.failed || g.console.SetReadDeadline(time.Now().Add(100*time.Millisecond)) != nil {
+		return
+	}
+	said, _ := io.ReadAll(g.console)
+	if g.said += string(said); strings.TrimSpace(g.said) != "" {
+		g.t.Logf("guest %d has also said:\n%s", g.Domid, g.said)
+	}
 }
 
 // exists tells whether the domain with the guest's UUID is there, and guards

@@ -175,7 +175,7 @@ func (t *T) live(kind libxl.DomainType) []xenlight.SuspendOption {
 func checkLinuxMoves(t *T, kind libxl.DomainType) {
 	g := t.create(t.config(kind))
 	g.boot()
-	g.sh("i=0; while sleep 1; do i=$((i+1)); echo $i >/count; done &")
+	g.sh("i=0; while sleep 1; do i=$((i+1)); echo $i >/count; done & true")
 	g.await("the guest to count", "[ $(cat /count) -ge 2 ]")
 	before := g.sh("cat /count /proc/sys/kernel/random/boot_id")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
