@@ -70,7 +70,18 @@ var vtpms = family[libxl.DeviceVtpm, libxl.Vtpminfo]{
 		return d
 	},
 	add: (*xenlight.Host).DeviceVtpmAdd, remove: (*xenlight.Host).DeviceVtpmRemove, destroy: (*xenlight.Host).DeviceVtpmDestroy,
-	list: (*xenlight.Host).DeviceVtpmList, getinfo: (*xenlight.Host).DeviceVtpmGetinfo, find: (*xenlight.Host).DevidToDeviceVtpm,
+	list: (*xenlight.Host).DeviceVtpmList, getinfo: (*xenlight.Host).DeviceVtpmGetinfo,
+	find: func(h *xenlight.Host, domid libxl.Domid, devid int) (libxl.DeviceVtpm, error) {
+		d, err := h.DevidToDeviceVtpm(domid, devid)
+		if err != nil {
+			return d, err
+		}
+		again, err := h.UuidToDeviceVtpm(domid, d.Uuid)
+		if err == nil && again.Devid != d.Devid {
+			err = errors.New("it is another by its UUID")
+		}
+		return again, err
+	},
 	same: func(t *T, listed, added libxl.DeviceVtpm) { equal(t, "Uuid", listed.Uuid, added.Uuid) },
 }
 

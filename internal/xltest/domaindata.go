@@ -258,4 +258,5 @@ func checkRemusFailover(t *T) {
 	copied := t.adopt(c, domid)
 	g.destroy()
 	copied.goesOn(3)
+	t.inCopy("libxl_domain_remus_start")
 }

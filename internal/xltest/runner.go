@@ -179,7 +179,8 @@ func (t *T) Logf(format string, args ...any) {
 }
 
 // inCopy notes that a copy of the program has called a function with success:
-// these calls do not return, and are not counted in this process.
+// these calls do not return, and are not counted in this process. It is also for
+// what has done its work in this one, but ends with an error only.
 func (t *T) inCopy(function string) {
 	if !t.failed {
 		t.copies = append(t.copies, function)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -22,6 +23,7 @@ var specialChecks = []check{
 	{flaskSection, "contexts and enforcing, or the error that says that Xen has no Flask", checkFlask},
 	{miscSection, "generation IDs are random", checkGenid},
 	{miscSection, "the handler of a driver domain's devices runs until its process is ended", checkDeviceEvents},
+	{miscSection, "a console is announced to xenconsoled", checkConsoleAnnounced},
 	{miscSection, "a console of a domain that is not there, and device tree overlays", checkSpecialErrors},
 }
 
@@ -169,6 +171,28 @@ func checkDeviceEvents(t *T) {
 // handling is what a copy of the program says when it is in
 // libxl_device_events_handler.
 const handling = "handling"
+
+func checkConsoleAnnounced(t *T) {
+	g := t.startTiny(libxl.DomainTypePv, "")
+	number := func(key string) uint {
+		n, err := strconv.ParseUint(g.key(key), 10, 64)
+		t.ok(err, key)
+		return uint(n)
+	}
+	port, ring := number("console/port"), number("console/ring-ref")
+	// As if libxl had not done so when it made the domain.
+	err := t.Host.ConsoleAddXenstore(t.ctx, g.Domid, 0, uint32(port), ring)
+	if t.release() < 18 {
+		wantUnsupported(t, "ConsoleAddXenstore", err)
+		return
+	}
+	t.ok(err, "ConsoleAddXenstore")
+	equal(t, "console/port", number("console/port"), port)
+	equal(t, "console/ring-ref", number("console/ring-ref"), ring)
+	equal(t, "console/type", g.key("console/type"), "xenconsoled")
+	equal(t, "console/tty, which is xenconsoled's to tell", g.key("console/tty"), "")
+	g.count(3)
+}
 
 func checkSpecialErrors(t *T) {
 	err := t.Host.ConsoleAddXenstore(t.ctx, nobody, 0, 1, 0)

@@ -6,12 +6,7 @@ package xltest
 var unproven = []string{
 	"a Linux guest obeys SysRq keys, and hears an NMI",
 	"a pv Linux guest moves over a TCP connection while it runs",
-	"a tiny pvh guest is saved to a file, and goes on where it was when it is restored",        // passed on 4.17
-	"a tiny pvh guest goes on in another domain at the other end of a pipe",                    // passed on 4.17
-	"a tiny pvh guest suspends itself and goes on, as if restored or as if nothing had been",   // passed on 4.17
-	"a tiny pvh guest goes on when its saving is cancelled, or its writer fails",               // passed on 4.17
-	"a tiny pvh guest that does not answer goes on when its saving is cancelled",               // passed on 4.17
-	"a tiny pvh guest leaves nothing when its restoring is cancelled, or the stream is broken", // passed on 4.17
+	"a tiny pvh guest goes on in another domain at the other end of a pipe",
 	"a pvh Linux guest moves over a TCP connection while it runs",
 	"a tiny hvm guest is saved to a file, and goes on where it was when it is restored",
 	"a tiny hvm guest suspends itself and goes on, as if restored or as if nothing had been",
