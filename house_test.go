@@ -57,6 +57,9 @@ func TestTheHouseKeepsItsWalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, folder := range unwatched(files) {
+		t.Errorf("the tests in %s may leave something behind: they need a TestMain with leak.Main", folder)
+	}
 	for _, known := range []string{"go.mod", "open.go", "idl/functions.idl", "libxl/types_gen.go", "internal/capi/lib.go"} {
 		if files[known] == nil {
 			t.Errorf("%s has not been looked at", known)
@@ -64,6 +67,30 @@ func TestTheHouseKeepsItsWalls(t *testing.T) {
 	}
 	for _, b := range breaches(files) {
 		t.Error(b)
+	}
+}
+
+// unwatched lists the folders whose tests are not asked what they leave behind.
+func unwatched(files map[string][]byte) (folders []string) {
+	watched := map[string]bool{}
+	for name, text := range files {
+		if strings.HasSuffix(name, "_test.go") && !below(name, "testdata") {
+			watched[path.Dir(name)] = watched[path.Dir(name)] || bytes.Contains(text, []byte("leak.Main"))
+		}
+	}
+	watched["internal/leak"] = true // it calls it Main
+	for folder, ok := range watched {
+		if !ok {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
+}
+
+func TestUnwatchedTestsAreFound(t *testing.T) {
+	got := unwatched(map[string][]byte{"a/b_test.go": nil, "b/c_test.go": []byte("leak.Main(m)"), "b/d_test.go": nil, "c/d.go": nil})
+	if !slices.Equal(got, []string{"a"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

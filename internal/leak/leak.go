@@ -12,7 +12,6 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -28,11 +27,28 @@ const Patience = 5 * time.Second
 // Look takes a picture of the process.
 func Look() Process {
 	p := Process{things: map[string]int{}}
-	for _, s := range slices.Concat(goroutines(), descriptors(), children()) {
+	for _, s := range slices.Concat(goroutines(), descriptors(), Children()) {
 		p.things[s]++
 	}
 	p.threads = Threads() - pprof.Lookup("threadcreate").Count()
 	return p
+}
+
+// The kinds of what Process.Count counts.
+const (
+	Goroutine  = "goroutine"
+	Descriptor = "descriptor"
+	Child      = "child process"
+)
+
+// Count is how many there are of a kind.
+func (p Process) Count(kind string) (n int) {
+	for what, count := range p.things {
+		if strings.HasPrefix(what, kind+" ") {
+			n += count
+		}
+	}
+	return n
 }
 
 // Since says what is there that was not there in an earlier picture, once it has
@@ -61,8 +77,8 @@ func (p Process) More(now Process) (more []string) {
 }
 
 // Main runs a package's tests and demands that they leave nothing behind. It is
-// for TestMain, and returns the process's exit status.
-func Main(m *testing.M) int {
+// for TestMain, given its *testing.M, and returns the process's exit status.
+func Main(m interface{ Run() int }) int {
 	// What Go's runtime makes once and keeps.
 	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
@@ -100,12 +116,12 @@ func goroutines() (all []string) {
 		buf = make([]byte, 2*len(buf))
 	}
 	for i, stack := range strings.Split(string(buf), "\n\n") {
-		if i == 0 || keeps.MatchString(stack) {
+		if i == 0 || strings.HasPrefix(stack, "goroutine 1 ") || keeps.MatchString(stack) {
 			continue // the first is the one that asks
 		}
 		_, from, _ := strings.Cut(stack, "created by ")
 		from, _, _ = strings.Cut(from, " in goroutine")
-		all = append(all, "goroutine made by "+strings.ReplaceAll(from, "\n\t", " "))
+		all = append(all, Goroutine+" made by "+strings.ReplaceAll(from, "\n\t", " "))
 	}
 	return all
 }
@@ -118,7 +134,7 @@ func descriptors() (all []string) {
 	for _, e := range entries {
 		// The folder's own descriptor is closed by now.
 		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
-			all = append(all, "descriptor "+inode.ReplaceAllString(to, ""))
+			all = append(all, Descriptor+" "+inode.ReplaceAllString(to, ""))
 		}
 	}
 	return all
@@ -126,13 +142,14 @@ func descriptors() (all []string) {
 
 var inode = regexp.MustCompile(`:\[\d+\]$`)
 
-func children() (all []string) {
+// Children lists the process's children, zombies included.
+func Children() (all []string) {
 	files, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
 		for pid := range strings.FieldsSeq(string(b)) {
 			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-			all = append(all, "child process "+strings.TrimSpace(string(comm)))
+			all = append(all, Child+" "+strings.TrimSpace(string(comm)))
 		}
 	}
 	return all

@@ -1,0 +1,38 @@
+package capi
+
+import (
+	"sync"
+
+	"github.com/ebitengine/purego"
+)
+
+// mallinfo2 is glibc's struct of that name.
+type mallinfo2 struct {
+	Arena, Ordblks, Smblks, Hblks, Hblkhd, Usmblks, Fsmblks, Uordblks, Fordblks, Keepcost uint
+}
+
+var heapInfo = sync.OnceValue(func() (f func() mallinfo2) {
+	if p, err := purego.Dlsym(purego.RTLD_DEFAULT, "mallinfo2"); err == nil {
+		purego.RegisterFunc(&f, p)
+	}
+	return f
+})
+
+// Heap is how many bytes of C memory are in use in the process, with what malloc
+// keeps for each thread; ok is false where libc does not tell: only glibc does,
+// from 2.33 on.
+func Heap() (bytes uint, ok bool) {
+	f := heapInfo()
+	if f == nil {
+		return 0, false
+	}
+	info := f()
+	return info.Uordblks + info.Hblkhd, true
+}
+
+// Waste takes C memory until it is told to give it back: for those who find out
+// whether they would notice a leak.
+func (l *Lib) Waste(size int) (giveBack func(), err error) {
+	p, err := l.Alloc(uintptr(size))
+	return func() { l.Free(p) }, err
+}
