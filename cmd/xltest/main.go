@@ -33,13 +33,20 @@ func main() {
 		os.Exit(1)
 	}
 	failed, err := run()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "xltest: %v\n", err)
+	}
+	os.Exit(exitStatus(failed, err))
+}
+
+func exitStatus(failed bool, err error) int {
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "xltest: %v\n", err)
-		os.Exit(2)
+		return 2
 	case failed:
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func run() (failed bool, err error) {
@@ -49,7 +56,7 @@ func run() (failed bool, err error) {
 		ready   = flag.String("ready", "xenlight guest: up", "what a guest prints on its console when it is up")
 		tiny    = flag.String("tiny", besideMe("tiny."+runtime.GOARCH), "kernel of the tiny guests, for PV and PVH")
 		pattern = flag.String("run", "", "make only the checks whose section/name matches this regular expression")
-		list    = flag.Bool("list", false, "list the checks and make none")
+		list    = flag.Bool("list", false, "list the checks that would be made, and make none")
 		section = flag.String("section", "", "make only the checks of the sections whose name contains this text")
 		all     = flag.Bool("all", false, "make also the checks that have not been seen to pass on Xen 4.17 and 4.20 yet")
 		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
@@ -57,17 +64,17 @@ func run() (failed bool, err error) {
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
 	)
 	flag.Parse()
-	if *list {
-		for _, name := range xltest.Checks() {
-			fmt.Println(name)
-		}
-		return false, nil
-	}
 	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, All: *all, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err
 		}
+	}
+	if *list {
+		for _, name := range xltest.Checks(o) {
+			fmt.Println(name)
+		}
+		return false, nil
 	}
 	for _, kernel := range []*string{&o.Kernel, &o.Tiny} {
 		if _, err := os.Stat(*kernel); err != nil {

@@ -55,15 +55,22 @@ func pairs(m map[string]string) []string {
 	return list
 }
 
+// bitmapRoom is how much memory the bits of a map have at least. Of a map of NUMA
+// nodes libxl reads as many bits as the hypervisor could have nodes, whatever the
+// map's size: up to 255, as it was built.
+const bitmapRoom = 32
+
 func storeBitmap(mem Memory, d unsafe.Pointer, bits []byte) error {
 	if len(bits) == 0 {
 		return nil
 	}
-	p, err := mem.Alloc(uintptr(len(bits)))
+	room := max(len(bits), bitmapRoom)
+	p, err := mem.Alloc(uintptr(room))
 	if err != nil {
 		return err
 	}
-	copy(unsafe.Slice((*byte)(p), len(bits)), bits)
+	c := unsafe.Slice((*byte)(p), room)
+	clear(c[copy(c, bits):])
 	*(*uint32)(d) = uint32(len(bits))
 	storePointer(unsafe.Add(d, sizeofPointer), p)
 	return nil

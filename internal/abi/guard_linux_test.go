@@ -99,6 +99,21 @@ func TestAGuardCatchesOneByteTooMany(t *testing.T) {
 	}
 }
 
+func TestZerosFollowAShortBitmap(t *testing.T) {
+	m := &guardMemory{}
+	defer m.free(t)
+	var d struct {
+		size uint32
+		bits *[bitmapRoom]byte
+	}
+	if err := storeBitmap(m, unsafe.Pointer(&d), []byte{0x81}); err != nil {
+		t.Fatal(err)
+	}
+	if d.size != 1 || *d.bits != [bitmapRoom]byte{0x81} {
+		t.Errorf("%d bytes, %x", d.size, *d.bits)
+	}
+}
+
 func TestAStringThatFillsItsBufferNeedsNoEnd(t *testing.T) {
 	m := &guardMemory{}
 	defer m.free(t)

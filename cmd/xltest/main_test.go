@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// start runs the program and returns its exit status.
+func start(t *testing.T, program string, args ...string) (status int, stdout, stderr string) {
+	var out, errs strings.Builder
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+func TestProgramListsAndRefuses(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "xltest")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	status, all, _ := start(t, program, "-list", "-all")
+	if lines := strings.Count(all, "\n"); status != 0 || lines < 100 {
+		t.Errorf("-list: status %d, %d lines", status, lines)
+	}
+	status, some, _ := start(t, program, "-list", "-section", "Devices: Disk", "-run", "CD-ROM")
+	if status != 0 || strings.Count(some, "\n") != 1 || !strings.Contains(all, some) {
+		t.Errorf("-list of one: status %d, %q", status, some)
+	}
+	if status, _, says := start(t, program, "-run", "("); status != 2 || !strings.Contains(says, "missing closing )") {
+		t.Errorf("-run (: status %d, %q", status, says)
+	}
+	// Wherever this runs, there is no such library.
+	t.Setenv("XENLIGHT_LIBRARY", "/nowhere/libxenlight.so.4.17")
+	if status, _, says := start(t, program); status != 2 || !strings.HasPrefix(says, "xltest: ") {
+		t.Errorf("without a library: status %d, %q", status, says)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, test := range []struct {
+		failed bool
+		err    error
+		want   int
+	}{{false, nil, 0}, {true, nil, 1}, {false, errors.New("no host"), 2}, {true, errors.New("closing"), 2}} {
+		if got := exitStatus(test.failed, test.err); got != test.want {
+			t.Errorf("failed %v, error %v: status %d, want %d", test.failed, test.err, got, test.want)
+		}
+	}
+}
