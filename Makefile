@@ -101,7 +101,12 @@ host-%: build $(SHIM) $(TINY)
 	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 -short \
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
 	$(XENBOX) run -suite $* -- bin/firstguest
+	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -suite $* -cpus 4 --' -run ExamplesOnXen .
 	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest
+	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -- bin/xltest -run '$(ON_NODES)'
+
+# What means more on a host with several NUMA nodes.
+ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools
 
 # One xltest for all hosts of an architecture.
 matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM

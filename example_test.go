@@ -13,8 +13,8 @@ import (
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-// The examples need a Xen host: they are compiled, and "make test" runs
-// examples/firstguest on one.
+// The examples need a Xen host: "make host" runs them on one, see
+// TestExamplesOnXen, and examples/firstguest too.
 
 func Example() {
 	host, err := xenlight.Open()

@@ -28,6 +28,8 @@ const maxPoolName = 4096 - len("/local/pool/4294967295/name") - 1
 //
 // libxl.ErrorFail means that the hypervisor was built without this scheduler,
 // that a CPU is not free, or that the number is in use. Then there is no pool.
+// Xen 4.14's hypervisor panics when the only CPU leaves a pool of the scheduler
+// rtds, as it does when the pool is destroyed.
 func (h *Host) CpupoolCreate(name string, sched libxl.Scheduler, cpumap libxl.Bitmap, uuid libxl.Uuid, poolid uint32) (uint32, error) {
 	f := h.begin(capi.FnCpupoolCreate)
 	if len(name) > maxPoolName {

@@ -9,6 +9,25 @@
 // [context.Context] can last; cancelling it aborts the operation inside libxl,
 // and the method still returns only when libxl has ended it. The others answer
 // within the time of a few hypercalls and xenstore reads.
+//
+// # Errors
+//
+// What fails is an [*Error]: it says what was to be done with which domain, unwraps
+// to libxl's code, so that errors.Is(err, libxl.ErrorInval) works, and carries what
+// libxl has logged about it. An argument that cannot be is refused before libxl has
+// seen it: the Error wraps a [*FieldError], which names the field. What the loaded
+// release does not have, be it a function, a field or a value, is an error that
+// wraps [ErrUnsupported], never ignored.
+//
+// # Beside libxl's functions
+//
+// [Host.Events] and [Host.DomainEvents] tell what happens to domains, and
+// [Host.WaitShutdown] waits for the end of one. [Host.PrimaryConsoleAttach] and
+// [Host.ConsoleAttach] read and write a console; [Host.PrimaryConsoleCommand],
+// [Host.ConsoleCommand] and [Host.VncviewerCommand] are the programs that people
+// use. [Host.Release], [Host.Library] and [Host.Calls] tell about the library.
+// [Host.Close] ends it all. FUNCTIONS.md in the repository lists each C function
+// with what it is in Go.
 package xenlight
 
 import (

@@ -29,14 +29,16 @@
 //
 // [Host.DomainPreserve], [Host.SendTrigger], [Host.SendSysrq],
 // [Host.DomainSetmaxmem], [Host.GetMemoryTarget], [Host.SetMemoryTarget],
-// [Host.DomainNeedMemory], [Host.DomainCreateRestore], [Host.DomainSuspend],
-// [Host.DomainSuspendOnly], [Host.DomainResume], [Host.DomainSoftReset],
-// [Host.DomainRename], [Host.VmGetStartTime].
+// [Host.WaitForMemoryTarget], [Host.DomainNeedMemory],
+// [Host.DomainCreateRestore], [Host.DomainSuspend], [Host.DomainSuspendOnly],
+// [Host.DomainResume], [Host.DomainSoftReset], [Host.DomainRename],
+// [Host.VmGetStartTime].
 //
 // Secondary host operations:
 //
 // [Host.ListVm], [Host.ListCpupool], [Host.GetCpuTopology],
-// [Host.GetNumainfo], [Host.GetPciTopology], [Host.ClearDomidHistory].
+// [Host.GetNumainfo], [Host.GetPciTopology], [Host.WaitForFreeMemory],
+// [Host.ClearDomidHistory].
 //
 // More domain operations:
 //
@@ -120,7 +122,7 @@
 //
 // Xen's console:
 //
-// [Host.XenConsoleRead], [Host.XenConsoleRead], [Host.XenConsoleRead].
+// [Host.XenConsoleRead].
 //
 // Devices: VDISPL:
 //

@@ -322,6 +322,7 @@ func names(pairs []string) string {
 func (m *model) indexFile(w *writer, c *Catalog) {
 	w.printf("// # The methods by section of libxl's function list\n")
 	section, methods := "", []string(nil)
+	listed := make(map[string]bool) // one method may be for several functions
 	flush := func() {
 		if len(methods) > 0 {
 			w.printf("//\n// %s:\n//\n", section)
@@ -334,7 +335,8 @@ func (m *model) indexFile(w *writer, c *Catalog) {
 			flush()
 			section = e.Section
 		}
-		if e.Status == StatusBound && strings.HasPrefix(e.Go, "Host.") {
+		if strings.HasPrefix(e.Go, "Host.") && !listed[e.Go] {
+			listed[e.Go] = true
 			methods = append(methods, "["+e.Go+"]")
 		}
 	}

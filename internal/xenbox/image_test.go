@@ -174,6 +174,7 @@ func TestQEMUCommandLine(t *testing.T) {
 	spec.cpus, spec.numa, spec.devices = 4, 2, []string{"usb-mouse"}
 	line = strings.Join(qemuArgs(spec), " ")
 	for _, want := range []string{"-smp 4,sockets=2", "-numa node,nodeid=0,memdev=node0,cpus=0-1", "id=node1,size=1536M", "nodeid=1,memdev=node1,cpus=2-3",
+		"-numa dist,src=0,dst=1,val=21", "pxb-pcie,id=far,bus=pcie.0,addr=0x13,bus_nr=0x40,numa_node=1", "pcie-root-port,id=far.port",
 		"-device e1000,", "-device usb-mouse", "-device amd-iommu"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("%q is not in %s", want, line)

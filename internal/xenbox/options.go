@@ -73,7 +73,8 @@ profiles and coverage are fetched.
 
 The machine has two CPUs unless told otherwise, a spare network card at
 0000:00:10.0 and a device "edu" at 0000:00:11.0 for PCI assignment, and a USB
-controller (modprobe xhci-pci) with a tablet; an IOMMU unless KVM runs it. In
+controller (modprobe xhci-pci) with a tablet; an IOMMU unless KVM runs it. With
+-numa, nodes are 21 from each other, and PCI bus 0x40 is at the last one. In
 dom0 there is the bridge xenbr0 (192.0.2.1/24), the device model for HVM guests,
 and below /usr/share/xenbox/guest a small Linux guest: vmlinux (for PV and PVH),
 vmlinuz (for HVM) and initrd.img, which says "xenlight guest: up" on its console

@@ -68,6 +68,9 @@ func xenArgs(s machineSpec) string {
 // kernelArgs are dom0's kernel's. They contain no comma: QEMU splits there.
 const kernelArgs = "console=hvc0 root=/dev/vda rw mitigations=off audit=0 nokaslr random.trust_cpu=on panic=5 8250.nr_uarts=0"
 
+// numaDistance is how far nodes are from each other; 10 is a node from itself.
+const numaDistance = 21
+
 // qemuArgs is QEMU's command line. QEMU runs in the image's folder, so that
 // the names in -initrd have neither spaces nor commas.
 func qemuArgs(s machineSpec) []string {
@@ -99,6 +102,17 @@ func qemuArgs(s machineSpec) []string {
 		for n := range s.numa {
 			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=node%d,size=%dM", n, s.memory/s.numa),
 				"-numa", fmt.Sprintf("node,nodeid=%d,memdev=node%d,cpus=%d-%d", n, n, n*s.cpus/s.numa, (n+1)*s.cpus/s.numa-1))
+		}
+		for n := range s.numa {
+			for m := range n {
+				// Not what is taken where the firmware tells nothing.
+				args = append(args, "-numa", fmt.Sprintf("dist,src=%d,dst=%d,val=%d", m, n, numaDistance))
+			}
+		}
+		if s.arch == "amd64" {
+			// A PCI bus at the last node, which is not empty.
+			devices = append(slices.Clone(devices), fmt.Sprintf("pxb-pcie,id=far,bus=pcie.0,addr=0x13,bus_nr=0x40,numa_node=%d", s.numa-1),
+				"pcie-root-port,id=far.port,bus=far,chassis=1")
 		}
 	}
 	for _, d := range slices.Concat(devices, s.devices) {

@@ -1,17 +1,56 @@
 package xltest
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
 var hostconfigChecks = []check{
+	{hostconfigSection, "pools have the schedulers that the hypervisor was built with, and no others", checkSchedulers},
 	{hostconfigSection, "credit's parameters are set in a pool of their own", checkCredit},
 	{hostconfigSection, "credit2's parameters are set in a pool of their own", checkCredit2},
 	{hostconfigSection, "the hypervisor's console says which debug keys were sent", checkDebugKeys},
 	{hostconfigSection, "the hypervisor's console is forgotten once it is read with clear", checkClearConsole},
 	{hostconfigSection, "the hypervisor's parameters are set, and xenhypfs has them", checkParameters},
+}
+
+var dumpedScheduler = regexp.MustCompile(`Scheduler: .* \((\w+)\)`)
+
+func checkSchedulers(t *T) {
+	if _, ok := t.tool("xenhypfs", "cat", "/buildinfo/config"); !ok {
+		t.Cannot("xenhypfs is not there, which tells what the hypervisor was built with")
+	}
+	sched, err := t.Host.GetScheduler()
+	t.ok(err, "GetScheduler")
+	m := dumpedScheduler.FindStringSubmatch(t.debugKey("r"))
+	if m == nil {
+		t.Fatalf("the hypervisor's dump names no scheduler")
+	}
+	equal(t, "GetScheduler", sched.String(), m[1])
+	cpu := libxl.BitmapOf(t.freeCPU())
+	for _, s := range []libxl.Scheduler{
+		libxl.SchedulerCredit, libxl.SchedulerCredit2, libxl.SchedulerRtds, libxl.SchedulerArinc653, libxl.SchedulerNull,
+	} {
+		if t.panics(s) {
+			t.Logf("a pool of %s would make the hypervisor panic", s)
+			continue
+		}
+		name := "xltest-with-" + s.String()
+		id, err := t.Host.CpupoolCreate(name, s, cpu, libxl.NewUuid(), libxl.CpupoolPoolidAny)
+		if !t.compiledIn(s) {
+			wantCode(t, "CpupoolCreate with "+s.String()+", which is not there", err, libxl.ErrorFail)
+			if err == nil {
+				t.ok(t.Host.CpupoolDestroy(id), "CpupoolDestroy")
+			}
+			continue
+		}
+		t.ok(err, "CpupoolCreate with "+s.String())
+		t.poolIs(id, name, s, 0, cpu)
+		t.Logf("the hypervisor has %s", s)
+		t.ok(t.Host.CpupoolDestroy(id), "CpupoolDestroy")
+	}
 }
 
 func checkCredit(t *T) {

@@ -57,11 +57,13 @@ type check struct {
 	run           func(*T)
 }
 
-// Checks lists all checks, "section/name", in the order in which they run.
-func Checks() []string {
+// Checks lists the checks that would be made, "section/name", in their order.
+func Checks(o Options) []string {
 	var names []string
 	for _, c := range allChecks() {
-		names = append(names, c.section+"/"+c.name)
+		if o.selects(c) {
+			names = append(names, c.section+"/"+c.name)
+		}
 	}
 	return names
 }
@@ -84,6 +86,7 @@ func allChecks() []check {
 		vcpuChecks,
 		cpupoolChecks,
 		hostconfigChecks,
+		numaChecks,
 		tinyChecks,
 		secondaryChecks,
 		saveChecks,
