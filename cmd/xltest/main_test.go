@@ -2,11 +2,16 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/go-xenlight/xenlight/internal/leak"
 )
+
+func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
 
 // start runs the program and returns its exit status.
 func start(t *testing.T, program string, args ...string) (status int, stdout, stderr string) {
