@@ -102,18 +102,18 @@ host-%: build $(SHIM) $(TINY)
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
 	$(XENBOX) run -suite $* -- bin/firstguest
 	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -suite $* -cpus 4 --' -run ExamplesOnXen .
-	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest
+	$(XENBOX) matrix -targets $*-amd64 -reports bin/matrix -send $(TINY) -- bin/xltest
 	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -- bin/xltest -run '$(ON_NODES)'
 
 # What means more on a host with several NUMA nodes.
 ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools
 
 # One xltest for all hosts of an architecture.
-matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM
+matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM; HOSTS=a,b for some
 	@scripts/setup matrix
 	GOARCH=amd64 $(BUILD)amd64/ ./cmd/...
 	GOARCH=arm64 $(BUILD)arm64/ ./cmd/...
-	$(XENBOX) matrix -reports bin/matrix -readme README.md -send bin/tiny.{arch} -- \
+	$(XENBOX) matrix $(if $(HOSTS),-targets $(HOSTS)) -reports bin/matrix -readme README.md -send bin/tiny.{arch} -- \
 		bin/{arch}/xltest -tiny bin/tiny.{arch}
 
 bench: setup ## benchmarks

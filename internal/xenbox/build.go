@@ -108,12 +108,20 @@ func (b *builder) kernels(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := filepath.Glob(filepath.Join(boot, "vmlinuz-*"))
-	if err != nil || len(found) != 1 {
-		return fmt.Errorf("expected one kernel in /boot, found %q", found)
+	// Newer packages leave it to their scripts to put the kernel into /boot.
+	found, _ := filepath.Glob(filepath.Join(boot, "vmlinuz-*"))
+	modules, _ := filepath.Glob(filepath.Join(b.root, "usr/lib/modules/*"))
+	if len(found) == 0 {
+		found, _ = filepath.Glob(filepath.Join(b.root, "usr/lib/modules/*/vmlinuz"))
 	}
-	b.version = strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")
+	if len(found) != 1 || len(modules) != 1 {
+		return fmt.Errorf("expected one kernel and its modules, found %q and %q", found, modules)
+	}
+	b.version = filepath.Base(modules[0])
 	if b.vmlinuz, err = os.ReadFile(found[0]); err != nil {
+		return err
+	}
+	if err := os.Remove(found[0]); err != nil {
 		return err
 	}
 	kernel, err := unpackKernel(ctx, b.vmlinuz)
@@ -203,7 +211,7 @@ func (b *builder) guestKit(context.Context) error {
 
 // configure writes what maintainer scripts would have set up.
 func (b *builder) configure(ctx context.Context) error {
-	if err := writeConfig(b.t, b.root); err != nil {
+	if err := writeConfig(b.root); err != nil {
 		return err
 	}
 	return runAsRoot(ctx, b.tools["ldconfig"], "-r", b.root)

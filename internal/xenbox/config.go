@@ -48,14 +48,14 @@ var configFiles = map[string]string{
 var udevRules = []string{"50-udev-default.rules", "60-block.rules", "60-persistent-storage.rules", "80-drivers.rules", "xen"}
 
 // writeConfig completes dom0's root.
-func writeConfig(t target, root string) error {
+func writeConfig(root string) error {
 	for name, text := range configFiles {
 		p := filepath.Join(root, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(text), 0o644)); err != nil {
 			return err
 		}
 	}
-	init := strings.NewReplacer("@XEN@", t.Xen, "@MODULES@", strings.Join(initModules, " ")).Replace(string(initScript))
+	init := strings.ReplaceAll(string(initScript), "@MODULES@", strings.Join(initModules, " "))
 	if err := writeExecutable(filepath.Join(root, "usr/lib/xenbox/init"), init); err != nil {
 		return err
 	}

@@ -168,8 +168,17 @@ func TestQEMUCommandLine(t *testing.T) {
 	if strings.Contains(kernelArgs, ",") {
 		t.Error("the kernel's arguments contain a comma")
 	}
-	if strings.Contains(line, "-numa") {
-		t.Errorf("one node: %s", line)
+	for _, not := range []string{"-numa", "serial=beside"} {
+		if strings.Contains(line, not) {
+			t.Errorf("%s is in %s", not, line)
+		}
+	}
+	spec.xen, spec.beside = "/other/xen", "/o,ther/root.ext4"
+	line = strings.Join(qemuArgs(spec), " ")
+	for _, want := range []string{"-kernel /other/xen ", "readonly=on,file=/o,,ther/root.ext4 -device virtio-blk-pci,drive=beside,serial=beside"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is not in %s", want, line)
+		}
 	}
 	spec.cpus, spec.numa, spec.devices = 4, 2, []string{"usb-mouse"}
 	line = strings.Join(qemuArgs(spec), " ")

@@ -115,12 +115,16 @@ func runCommand(o *options) (int, error) {
 	ctx, stop := signalContext()
 	p := newProgress(os.Stderr, isTerminal(2), o.quiet(), o.verbose)
 	img, err := openImage(ctx, o.target, p, false, false)
+	var beside *image
+	if err == nil && o.beside != (target{}) {
+		beside, err = openImage(ctx, o.beside, p, false, false)
+	}
 	stop()
 	if err != nil {
 		p.finish()
 		return 0, err
 	}
-	status, err := runMachine(o, img, p)
+	status, err := runMachine(o, img, beside, p)
 	p.finish()
 	if e := (*bootError)(nil); errors.As(err, &e) {
 		fmt.Fprint(os.Stderr, e.report())

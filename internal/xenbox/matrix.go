@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,10 +24,10 @@ import (
 const matrixText = `xenbox matrix [flags] [-- PROGRAM [ARGS...]]
 
 Runs PROGRAM, which is xltest or reports as it does, on a host of every suite
-and architecture, and prints a table of the results. {arch} in PROGRAM, ARGS and
--send stands for the host's architecture. Without PROGRAM the table is made of
-the reports of earlier runs. The exit status is 1 if a check failed or a host
-gave no report.
+and architecture, or on those of -targets, keeps the reports, and prints a table
+of them and of those that are kept of the other hosts. {arch} in PROGRAM, ARGS
+and -send stands for the host's architecture. Without PROGRAM nothing is run.
+The exit status is 1 if a check failed on one of -targets, or one gave no report.
 
 `
 
@@ -82,6 +83,7 @@ type hostReport struct {
 	Suite, Arch string
 	Xen         string // as the hypervisor says, empty if there was no report
 	SHA256      string // of the program
+	Args        string // its arguments
 	Date        string
 	Sections    []sectionCount
 	Total       sectionCount
@@ -136,7 +138,7 @@ func (m *matrix) run(t target) (*hostReport, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(data)
-	h := &hostReport{Suite: t.Suite, Arch: t.Arch, SHA256: hex.EncodeToString(sum[:]), Date: time.Now().UTC().Format(time.DateOnly)}
+	h := &hostReport{Suite: t.Suite, Arch: t.Arch, SHA256: hex.EncodeToString(sum[:]), Args: fill(strings.Join(m.argv[1:], " ")), Date: time.Now().UTC().Format(time.DateOnly)}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -188,12 +190,13 @@ func matrixMain(args []string) (int, error) {
 	}
 	var hosts []*hostReport
 	status := 0
-	for _, t := range m.targets {
-		h, err := m.host(t)
+	for _, t := range targets {
+		chosen := slices.Contains(m.targets, t)
+		h, err := m.host(t, chosen)
 		if err != nil {
 			return 0, err
 		}
-		if h.bad() {
+		if chosen && h.bad() {
 			status = 1
 		}
 		hosts = append(hosts, h)
@@ -209,10 +212,10 @@ func matrixMain(args []string) (int, error) {
 	return status, err
 }
 
-// host runs the program on a host and keeps the report, or reads the one that
-// is kept.
-func (m *matrix) host(t target) (*hostReport, error) {
-	if len(m.argv) > 0 {
+// host runs the program on a host, if it was chosen, and keeps the report; else
+// it reads the one that is kept.
+func (m *matrix) host(t target, chosen bool) (*hostReport, error) {
+	if chosen && len(m.argv) > 0 {
 		h, err := m.run(t)
 		if err != nil {
 			return nil, err
@@ -283,21 +286,7 @@ func writeMatrix(w io.Writer, hosts []*hostReport) {
 		return fmt.Sprintf("%d / %d of %d", h.Total.Called, h.Total.Succeeded, h.Total.Bound)
 	})
 	t.Flush()
-	var programs []string
-	for _, h := range hosts {
-		line := fmt.Sprintf("%s: `%s`, run on %s", h.Arch, h.SHA256, h.Date)
-		if h.SHA256 != "" && !slices.Contains(programs, line) {
-			programs = append(programs, line)
-		}
-	}
-	slices.Sort(programs)
-	if len(programs) > 0 {
-		fmt.Fprintln(w, "\nThe program's SHA-256:")
-		fmt.Fprintln(w)
-		for _, p := range programs {
-			fmt.Fprintln(w, "* "+p)
-		}
-	}
+	writePrograms(w, hosts)
 	for _, h := range hosts {
 		for i, name := range h.Failed {
 			if i == 0 {
@@ -305,6 +294,24 @@ func writeMatrix(w io.Writer, hosts []*hostReport) {
 			}
 			fmt.Fprintln(w, "* "+name)
 		}
+	}
+}
+
+// writePrograms tells which program has run where.
+func writePrograms(w io.Writer, hosts []*hostReport) {
+	suites := make(map[string][]string)
+	for _, h := range hosts {
+		if h.SHA256 != "" {
+			program := strings.TrimSpace(fmt.Sprintf("`%s` %s", h.SHA256, h.Args))
+			program = fmt.Sprintf("%s: %s, run on %s", h.Arch, program, h.Date)
+			suites[program] = append(suites[program], h.Suite)
+		}
+	}
+	for i, p := range slices.Sorted(maps.Keys(suites)) {
+		if i == 0 {
+			fmt.Fprint(w, "\nThe program's SHA-256, its arguments, and where it ran:\n\n")
+		}
+		fmt.Fprintf(w, "* %s: %s\n", p, strings.Join(suites[p], ", "))
 	}
 }
 

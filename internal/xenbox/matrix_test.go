@@ -36,7 +36,7 @@ func TestMatrixOfSavedReports(t *testing.T) {
 	if !book.bad() {
 		t.Error("a failed check is no failure")
 	}
-	arm := &hostReport{Suite: "trixie", Arch: "arm64", SHA256: "bb", Date: "2026-11-23"}
+	arm := &hostReport{Suite: "trixie", Arch: "arm64", SHA256: "bb", Args: "-run a", Date: "2026-11-23"}
 	one := strings.NewReplacer(`"failed": 1`, `"failed": 0`, `"status": "failed"`, `"status": "passed"`, `"passed": 0`, `"passed": 1`,
 		"4.17.7", "4.20.3", `"name": "Flask", "passed"`, `"name": "PCI", "passed"`).Replace(savedReport)
 	if err := arm.readReport([]byte(one)); err != nil {
@@ -59,11 +59,39 @@ func TestMatrixOfSavedReports(t *testing.T) {
 		"| PCI | - | 0 / 0 / 1 | - |",
 		"| **total** | **1 / 1 / 1** | **1 / 0 / 1** | not run |",
 		"| 3 / 2 of 7 | 3 / 2 of 7 | - |",
-		"* amd64: `aa`, run on 2026-11-23\n* arm64: `bb`",
+		"* amd64: `aa`, run on 2026-11-23: bookworm\n* arm64: `bb` -run a, run on 2026-11-23: trixie\n",
 		"Failed on bookworm amd64:\n\n* Flask/a boolean is set\n",
 	} {
 		if !strings.Contains(squeezed, want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestMatrixKeepsReportsOfOtherHosts(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"bookworm-amd64.json": `{"Suite": "bookworm", "Arch": "amd64", "Xen": "4.17.7", "Total": {"Passed": 3}}`,
+		"trixie-amd64.json":   `{"Suite": "trixie", "Arch": "amd64", "Xen": "4.20.3", "Total": {"Passed": 2, "Failed": 1}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readme := filepath.Join(dir, "README.md")
+	for chosen, want := range map[string]int{"bookworm-amd64": 0, "trixie-amd64": 1, "bookworm-amd64,sid-amd64": 1} {
+		if err := os.WriteFile(readme, []byte(matrixBegin+matrixEnd), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		status, err := matrixMain([]string{"-targets", chosen, "-reports", dir, "-readme", readme})
+		if err != nil || status != want {
+			t.Errorf("%s: status %d, %v; want %d", chosen, status, err, want)
+		}
+		table, _ := os.ReadFile(readme)
+		for _, want := range []string{"**3 / 0 / 0**", "**2 / 1 / 0**", "bullseye amd64", "not run"} {
+			if !strings.Contains(string(table), want) {
+				t.Errorf("%s: %q is not in\n%s", chosen, want, table)
+			}
 		}
 	}
 }

@@ -22,6 +22,9 @@ type options struct {
 	force   bool
 	verbose bool
 
+	beside target // whose Xen is installed too; none if empty
+	xen    target // whose hypervisor is booted
+
 	accel   string // auto, kvm or tcg
 	cpus    int
 	numa    int // nodes
@@ -104,7 +107,7 @@ func parseArgs(args []string) (*options, error) {
 	var text bytes.Buffer
 	fs := flag.NewFlagSet("xenbox "+o.command, flag.ContinueOnError)
 	fs.SetOutput(&text)
-	suite, arch := o.define(fs)
+	suite, arch, beside, xen := o.define(fs)
 	switch err := fs.Parse(args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		o.help = text.String()
@@ -116,13 +119,36 @@ func parseArgs(args []string) (*options, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	var err error
-	o.target, err = findTarget(*suite, *arch)
-	return o, err
+	return o, o.choose(*suite, *arch, *beside, *xen)
+}
+
+// choose looks up the targets.
+func (o *options) choose(suite, arch, beside, xen string) (err error) {
+	if o.target, err = findTarget(suite, arch); err != nil {
+		return err
+	}
+	o.xen = o.target
+	if beside != "" {
+		if o.beside, err = findTarget(beside, arch); err != nil {
+			return err
+		}
+		if o.beside.Xen == o.target.Xen {
+			return usageErrorf("-beside %s: -suite %s has Xen %s too", beside, suite, o.target.Xen)
+		}
+	}
+	switch xen {
+	case "", suite:
+	case beside:
+		o.xen = o.beside
+	default:
+		return usageErrorf("-xen %s: it is neither that of -suite nor that of -beside", xen)
+	}
+	return nil
 }
 
 // define declares the command's flags.
-func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
+func (o *options) define(fs *flag.FlagSet) (suite, arch, beside, xen *string) {
+	beside, xen = new(string), new(string)
 	suite = fs.String("suite", envOr("XENBOX_SUITE", defaultSuite), "Debian `suite`: bullseye (Xen 4.14), bookworm (4.17), trixie (4.20) or sid; default also from $XENBOX_SUITE")
 	arch = fs.String("arch", envOr("XENBOX_ARCH", defaultArch), "`architecture` of the Xen host: amd64, or arm64 with bookworm or trixie; default also from $XENBOX_ARCH")
 	fs.BoolVar(&o.verbose, "v", false, "say more on stderr")
@@ -139,8 +165,10 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
 	}
 	if o.command == "build" {
 		fs.BoolVar(&o.force, "force", false, "build even if the cached image is good")
-		return suite, arch
+		return suite, arch, beside, xen
 	}
+	fs.StringVar(beside, "beside", "", "install the libxenlight and the tools of this older `suite` too, beside those of -suite")
+	fs.StringVar(xen, "xen", "", "boot the hypervisor of this `suite`, which is -suite's or -beside's")
 	fs.StringVar(&o.accel, "accel", "auto", "`how` to run the machine: kvm (needs nested virtualisation), tcg (emulation) or auto")
 	fs.IntVar(&o.cpus, "cpus", 2, "CPUs of the machine")
 	fs.IntVar(&o.numa, "numa", 1, "NUMA `nodes` of the machine; CPUs and memory are shared out evenly")
@@ -193,7 +221,7 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch *string) {
 		o.env = append(o.env, s)
 		return nil
 	})
-	return suite, arch
+	return suite, arch, beside, xen
 }
 
 // check refuses what makes no sense together.

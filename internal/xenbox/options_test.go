@@ -34,6 +34,23 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
+func TestWhichHypervisor(t *testing.T) {
+	for args, want := range map[string]string{
+		"run -suite trixie -- true":                                "4.20 4.20 ",
+		"run -suite trixie -xen trixie -- true":                    "4.20 4.20 ",
+		"run -suite trixie -beside bookworm -- true":               "4.20 4.20 4.17",
+		"run -suite trixie -beside bookworm -xen bookworm -- true": "4.20 4.17 4.17",
+	} {
+		o, err := parseArgs(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.target.Xen + " " + o.xen.Xen + " " + o.beside.Xen; got != want {
+			t.Errorf("%s: got %q, want %q", args, got, want)
+		}
+	}
+}
+
 func TestBadCommandLines(t *testing.T) {
 	for name, args := range map[string]string{
 		"nothing":              "",
@@ -51,6 +68,9 @@ func TestBadCommandLines(t *testing.T) {
 		"CPUs not shared out":  "run -cpus 3 -numa 2 -- true",
 		"file to send missing": "run -send /no/such/file -- true",
 		"nothing to fetch":     "run -fetch :x -- true",
+		"the same Xen twice":   "run -suite bookworm -beside bookworm -- true",
+		"nothing beside":       "run -suite bookworm -beside woody -- true",
+		"another hypervisor":   "run -suite trixie -beside bookworm -xen bullseye -- true",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseArgs(strings.Fields(args))

@@ -55,7 +55,7 @@ func planJob(o *options) (*job, []transfer, []transfer, error) {
 	if o.dir != "" {
 		j.Dir = absIn("/", o.dir)
 	}
-	j.Env = append(j.Env, "XENBOX=1", "XENBOX_SUITE="+o.target.Suite, "XENBOX_ARCH="+o.target.Arch, "XENBOX_XEN="+o.target.Xen)
+	j.Env = append(j.Env, "XENBOX=1", "XENBOX_SUITE="+o.target.Suite, "XENBOX_ARCH="+o.target.Arch, "XENBOX_XEN="+o.xen.Xen)
 	var sends, fetches []transfer
 	if len(j.Argv) > 0 {
 		t, err := programTransfer(o, j.Argv, cwd)

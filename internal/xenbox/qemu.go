@@ -23,6 +23,8 @@ type machineSpec struct {
 	dom0    int      // MB
 	devices []string // more of QEMU's -device
 	xenArgs string
+	xen     string // the hypervisor, if it is not the image's
+	beside  string // the root of another suite's image
 	payload string
 	console string
 	port    int // QEMU's file descriptor of the port's socket
@@ -82,11 +84,14 @@ func qemuArgs(s machineSpec) []string {
 	case s.arch == "amd64":
 		devices = append(slices.Clone(devices), "amd-iommu") // PCI assignment needs it; it fits the CPU
 	}
+	if s.xen == "" {
+		s.xen = fileXen
+	}
 	args := slices.Concat([]string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", p.machine, "-accel", accel, "-cpu", p.cpu,
 		"-smp", fmt.Sprintf("%d,sockets=%d", s.cpus, s.numa), "-m", strconv.Itoa(s.memory),
-		"-kernel", fileXen, "-append", xenArgs(s),
+		"-kernel", s.xen, "-append", xenArgs(s),
 	}, p.load, []string{
 		"-chardev", "file,id=console,path=" + escapeComma(s.console), "-serial", "chardev:console",
 		// The base image is opened for reading only: writes go to a
@@ -98,6 +103,10 @@ func qemuArgs(s machineSpec) []string {
 		"-device", "virtio-serial-" + p.bus, "-chardev", fmt.Sprintf("socket,id=port,fd=%d", s.port),
 		"-device", "virtserialport,chardev=port,name=" + portName,
 	})
+	if s.beside != "" {
+		args = append(args, "-drive", "if=none,id=beside,format=raw,readonly=on,file="+escapeComma(s.beside),
+			"-device", "virtio-blk-"+p.bus+",drive=beside,serial=beside")
+	}
 	if s.numa > 1 {
 		for n := range s.numa {
 			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=node%d,size=%dM", n, s.memory/s.numa),

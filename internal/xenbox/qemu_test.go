@@ -129,3 +129,33 @@ func qemuUses(file string) bool {
 	}
 	return false
 }
+
+// TestSideBySide boots one image, with the Xen of two suites installed, under
+// each of the two hypervisors: the same program finds the library that fits, and
+// works with it.
+func TestSideBySide(t *testing.T) {
+	bin := needQEMU(t)
+	xltest := filepath.Join(t.TempDir(), "xltest")
+	build := exec.Command("go", "build", "-o", xltest, "../../cmd/xltest")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for suite, release := range map[string]string{"trixie": "4.20", "bookworm": "4.17"} {
+		t.Run(release, func(t *testing.T) {
+			// Neither library may be missing, else there would be no choice.
+			const libraries = "ls /usr/lib/x86_64-linux-gnu/libxenlight.so.4.17 /usr/lib/x86_64-linux-gnu/libxenlight.so.4.20"
+			cmd := exec.Command(bin, "run", "-suite", "trixie", "-beside", "bookworm", "-xen", suite, "-timeout", "3m", "-send", xltest+":/root/xltest", "--",
+				"sh", "-c", libraries+" && /root/xltest -run 'GetVersionInfo|a pvh? guest is created paused'")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, want := range []string{"Xen " + release + ".", "/libxenlight.so." + release, "a pv guest is created paused", " 0 failed, 0 skipped"} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("it does not say %q:\n%s", want, out)
+				}
+			}
+		})
+	}
+}

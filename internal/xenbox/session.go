@@ -36,7 +36,7 @@ type session struct {
 }
 
 // runMachine boots the image, runs the job and returns its exit status.
-func runMachine(o *options, img *image, p *progress) (int, error) {
+func runMachine(o *options, img, beside *image, p *progress) (int, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 4)
@@ -84,9 +84,16 @@ func runMachine(o *options, img *image, p *progress) (int, error) {
 		how = "emulated"
 		p.debug("no KVM: " + why)
 	}
-	p.stage(fmt.Sprintf("booting Xen %s of %s (%s)", o.target.Xen, o.target, how))
-	err = m.start(tools[name], img, machineSpec{arch: o.target.Arch, kvm: kvm, cpus: o.cpus, numa: o.numa, memory: o.memory, dom0: o.dom0,
-		devices: o.devices, xenArgs: o.xenArgs, payload: payload})
+	p.stage(fmt.Sprintf("booting Xen %s of %s (%s)", o.xen.Xen, o.xen, how))
+	spec := machineSpec{arch: o.target.Arch, kvm: kvm, cpus: o.cpus, numa: o.numa, memory: o.memory, dom0: o.dom0,
+		devices: o.devices, xenArgs: o.xenArgs, payload: payload}
+	if beside != nil {
+		spec.beside = beside.path(fileRoot)
+		if o.xen == o.beside {
+			spec.xen = beside.path(fileXen)
+		}
+	}
+	err = m.start(tools[name], img, spec)
 	if err != nil {
 		return 0, err
 	}

@@ -55,7 +55,7 @@ func checkBootDisks(t *T) {
 	out, err := exec.CommandContext(t.ctx, "qemu-img", "convert", "-O", "qcow2", image, qcow).CombinedOutput()
 	t.ok(err, "qemu-img: "+string(out))
 
-	c := t.config(libxl.DomainTypePv)
+	c := t.config(t.plain())
 	c.Disks = []libxl.DeviceDisk{
 		*disk("xvda", t.loopDevice(raw), libxl.DiskBackendPhy),
 		*disk("xvdb", image, libxl.DiskBackendQdisk),

@@ -69,7 +69,11 @@ func checkCreate(t *T, kind libxl.DomainType) {
 	case domains[i] != info:
 		t.Errorf("ListDomain says\n%+v\nand DomainInfo\n%+v", domains[i], info)
 	}
-	if domains[0].Domid != 0 || domains[0].DomainType != libxl.DomainTypePv && domains[0].DomainType != libxl.DomainTypePvh {
+	dom0 := []libxl.DomainType{libxl.DomainTypePv, libxl.DomainTypePvh}
+	if onArm {
+		dom0 = []libxl.DomainType{seenAs(libxl.DomainTypePvh)}
+	}
+	if domains[0].Domid != 0 || !slices.Contains(dom0, domains[0].DomainType) {
 		t.Errorf("ListDomain begins with %+v, not with dom0", domains[0])
 	}
 

@@ -31,7 +31,7 @@ var dataChecks = []check{
 }
 
 func checkUserdata(t *T) {
-	g := t.create(t.tiny(libxl.DomainTypePv, ""))
+	g := t.create(t.tiny(t.plain(), ""))
 	file := fmt.Sprintf("/var/lib/xen/userdata-d.%d.%s.xenlight", g.Domid, g.Config.CInfo.Uuid)
 	for _, data := range []string{"a", "\x00two\xff\n", strings.Repeat("xenlight", 100000)} {
 		got, err := t.Host.UserdataRetrieve(g.Domid, "other")
@@ -70,12 +70,12 @@ func checkUserdata(t *T) {
 }
 
 func checkRetrieve(t *T) {
-	g := t.create(t.tiny(libxl.DomainTypePv, "retrieved"))
+	g := t.create(t.tiny(t.plain(), "retrieved"))
 	c, err := t.Host.RetrieveDomainConfiguration(t.ctx, g.Domid)
 	t.ok(err, "RetrieveDomainConfiguration")
 	equal(t, "CInfo.Name", c.CInfo.Name, g.Config.CInfo.Name)
 	equal(t, "CInfo.Uuid", c.CInfo.Uuid, g.Config.CInfo.Uuid)
-	equal(t, "CInfo.Type", c.CInfo.Type, libxl.DomainTypePv)
+	equal(t, "CInfo.Type", c.CInfo.Type, g.Config.CInfo.Type)
 	equal(t, "BInfo.Kernel", c.BInfo.Kernel, g.Config.BInfo.Kernel)
 	equal(t, "BInfo.Cmdline", c.BInfo.Cmdline, "retrieved")
 	equal(t, "BInfo.MaxMemkb", c.BInfo.MaxMemkb, g.Config.BInfo.MaxMemkb)
@@ -111,8 +111,8 @@ func checkMonitor(t *T) {
 	}
 	t.ok(t.Host.SendTrigger(t.ctx, g.Domid, libxl.TriggerPower, 0), "SendTrigger")
 	g.count(3)
-	pv := t.create(t.tiny(libxl.DomainTypePv, ""))
-	_, err := t.Host.QemuMonitorCommand(t.ctx, pv.Domid, "info status")
+	other := t.create(t.tiny(t.plain(), ""))
+	_, err := t.Host.QemuMonitorCommand(t.ctx, other.Domid, "info status")
 	wantError(t, "QemuMonitorCommand to a guest without a device model", err)
 	t.Logf("%v", err)
 	_, err = t.Host.QemuMonitorCommand(t.ctx, nobody, "info status")

@@ -61,7 +61,7 @@ func checkShutdownEvents(t *T) {
 			t.ok(err, "console")
 		}, libxl.ShutdownReasonCrash},
 	} {
-		g := t.create(t.config(libxl.DomainTypePv))
+		g := t.create(t.config(t.plain()))
 		var watches []func() string
 		for i := range 3 {
 			watches = append(watches,
@@ -85,7 +85,7 @@ func checkShutdownEvents(t *T) {
 
 func checkDeathEvents(t *T) {
 	all := t.Host.Events(t.ctx)
-	g := t.create(t.config(libxl.DomainTypePv))
+	g := t.create(t.config(t.plain()))
 	one := t.record("DomainEvents", t.Host.DomainEvents(t.ctx, g.Domid), g.Config.CInfo.Uuid)
 	waited := make(chan error, 1)
 	var begun sync.WaitGroup
@@ -112,7 +112,7 @@ func checkWatchEnds(t *T) {
 	_, err := t.Host.WaitShutdown(t.ctx, nobody)
 	wantCode(t, "WaitShutdown of no domain", err, libxl.ErrorDomainNotfound)
 	h := t.open()
-	g := t.create(t.config(libxl.DomainTypePv))
+	g := t.create(t.config(t.plain()))
 	ctx, cancel := context.WithTimeout(t.ctx, 100*time.Millisecond)
 	defer cancel()
 	_, err = h.WaitShutdown(ctx, g.Domid)

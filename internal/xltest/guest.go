@@ -40,6 +40,24 @@ func (t *T) config(kind libxl.DomainType) *libxl.DomainConfig {
 	return c
 }
 
+// plain is the type of guests whose type does not matter: PV, which takes the
+// least, where there are such guests.
+func (t *T) plain() libxl.DomainType {
+	info, err := t.Host.GetPhysinfo()
+	t.ok(err, "GetPhysinfo")
+	if info.CapPv {
+		return libxl.DomainTypePv
+	}
+	return libxl.DomainTypePvh
+}
+
+// needHvm ends the check where no guest has a device model.
+func (t *T) needHvm() {
+	if onArm {
+		t.Cannot("there are no HVM guests on Arm")
+	}
+}
+
 // newConfig describes a guest with nothing but vCPUs and memory, in KB.
 func (t *T) newConfig(kind libxl.DomainType, kernel string, vcpus int, memory uint64) *libxl.DomainConfig {
 	info, err := t.Host.GetPhysinfo()
@@ -47,7 +65,6 @@ func (t *T) newConfig(kind libxl.DomainType, kernel string, vcpus int, memory ui
 	c := libxl.NewDomainConfig()
 	switch kind {
 	case libxl.DomainTypePv:
-		// 4.14 and older do not say whether PV is compiled in; then it is.
 		if !info.CapPv {
 			t.Cannot("this hypervisor runs no PV guests")
 		}

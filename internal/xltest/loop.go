@@ -112,7 +112,7 @@ func checkDescriptors(t *T) {
 	before, err := takeSnapshot(t.Host)
 	t.ok(err, "looking at the host")
 	h := t.open()
-	config := t.config(libxl.DomainTypePv)
+	config := t.config(t.plain())
 	domid, err := h.DomainCreateNew(t.ctx, config)
 	t.ok(err, "DomainCreateNew")
 	t.ok(h.DomainDestroy(t.ctx, domid), "DomainDestroy")
@@ -153,7 +153,7 @@ func checkClosed(t *T) {
 }
 
 func checkManyOperations(t *T) {
-	g := t.create(t.config(libxl.DomainTypePv))
+	g := t.create(t.config(t.plain()))
 	g.own()
 	var group sync.WaitGroup
 	// Xen counts how often a domain is paused, and not beyond 127.
@@ -193,7 +193,7 @@ func (t *T) stuck() (*libxl.DomainConfig, <-chan struct{}) {
 	script, begun := filepath.Join(dir, "block"), filepath.Join(dir, "begun")
 	text := "#!/bin/sh\n[ \"$1\" = add ] || exit 0\ntouch " + begun + "\nexec sleep 1000\n"
 	t.ok(os.WriteFile(script, []byte(text), 0o755), "a script")
-	config := t.config(libxl.DomainTypePv)
+	config := t.config(t.plain())
 	disk := libxl.NewDeviceDisk()
 	disk.Backend, disk.Format = libxl.DiskBackendPhy, libxl.DiskFormatRaw
 	disk.Vdev, disk.PdevPath, disk.Script, disk.Readwrite = "xvda", "nothing", script, 1
@@ -277,7 +277,7 @@ func checkChildren(t *T) {
 		})
 	}
 	for range 2 {
-		g := t.create(t.config(libxl.DomainTypePv))
+		g := t.create(t.config(t.plain()))
 		g.destroy()
 		t.noDomain(g.Config.CInfo.Uuid)
 	}
@@ -294,7 +294,7 @@ func checkOver(t *T) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
 	calls := t.Host.Calls()
-	config := t.config(libxl.DomainTypePv)
+	config := t.config(t.plain())
 	_, err := t.Host.DomainCreateNew(ctx, config)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("DomainCreateNew: %v", err)

@@ -23,7 +23,7 @@ var nameChecks = []check{
 }
 
 func checkDomainNames(t *T) {
-	g := t.create(t.config(libxl.DomainTypePv))
+	g := t.create(t.config(t.plain()))
 	name := g.Config.CInfo.Name
 	for domid, want := range map[libxl.Domid]string{0: "Domain-0", g.Domid: name} {
 		got, err := t.Host.DomidToName(domid)
@@ -125,7 +125,7 @@ func checkLogfile(t *T) {
 
 func checkLookup(t *T) {
 	dev := t.loopDevice(t.file("found\n", diskSize))
-	c := t.config(libxl.DomainTypePv)
+	c := t.config(t.plain())
 	c.Disks = []libxl.DeviceDisk{*disk("xvdf", dev, libxl.DiskBackendPhy)}
 	c.Nics = []libxl.DeviceNic{*t.nic("xltest"), *t.nic("xltest")}
 	for i := range c.Nics {
@@ -150,7 +150,7 @@ func checkLookup(t *T) {
 }
 
 func checkLookupErrors(t *T) {
-	g := t.create(t.config(libxl.DomainTypePv))
+	g := t.create(t.config(t.plain()))
 	type lookup struct {
 		name string
 		f    func() error

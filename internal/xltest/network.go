@@ -65,7 +65,7 @@ func exchange(t *T, g *guest, card string) {
 
 func checkBootNic(t *T) {
 	bridge := t.bridge()
-	c := t.config(libxl.DomainTypePv)
+	c := t.config(t.plain())
 	c.Nics = []libxl.DeviceNic{*t.nic(bridge)}
 	g := t.create(c)
 	equal(t, "the bridge's interfaces", strings.Join(onBridge(bridge), " "), fmt.Sprintf("vif%d.0", g.Domid))

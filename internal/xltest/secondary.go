@@ -54,8 +54,8 @@ func (g *guest) key(key string) string {
 }
 
 func checkRename(t *T) {
-	g := t.create(t.tiny(libxl.DomainTypePv, ""))
-	other := t.create(t.tiny(libxl.DomainTypePv, ""))
+	g := t.create(t.tiny(t.plain(), ""))
+	other := t.create(t.tiny(t.plain(), ""))
 	old := g.Config.CInfo.Name
 	for _, name := range []string{old + "-a \"b\"", old} {
 		now := g.key("name")
@@ -79,7 +79,7 @@ func checkRename(t *T) {
 }
 
 func checkPreserve(t *T) {
-	g := t.create(t.tiny(libxl.DomainTypePv, "tiny=crash"))
+	g := t.create(t.tiny(t.plain(), "tiny=crash"))
 	g.start()
 	equal(t, "ShutdownReason", g.shutDown(), libxl.ShutdownReasonCrash)
 	uuid, name := libxl.NewUuid(), g.Config.CInfo.Name
@@ -207,7 +207,7 @@ func checkBalloon(t *T, kind libxl.DomainType) {
 func abs(n int64) int64 { return max(n, -n) }
 
 func checkSetmaxmem(t *T) {
-	g := t.create(t.tiny(libxl.DomainTypePv, ""))
+	g := t.create(t.tiny(t.plain(), ""))
 	was := g.info().MaxMemkb
 	const more = 16 << 10
 	t.ok(t.Host.DomainSetmaxmem(g.Domid, g.Config.BInfo.MaxMemkb+more), "DomainSetmaxmem")
@@ -245,7 +245,7 @@ func checkNeedMemory(t *T) {
 
 func checkStartTime(t *T) {
 	before := time.Now().Truncate(time.Second)
-	g := t.create(t.tiny(libxl.DomainTypePv, ""))
+	g := t.create(t.tiny(t.plain(), ""))
 	start, err := t.Host.VmGetStartTime(g.Domid)
 	t.ok(err, "VmGetStartTime")
 	if start.Before(before) || start.After(time.Now()) {

@@ -36,6 +36,7 @@ func (g *guest) trySh(format string, args ...any) (out, status string) {
 // hvm describes a Linux guest with a device model. Its console is an emulated
 // serial port.
 func (t *T) hvm() *libxl.DomainConfig {
+	t.needHvm()
 	kernel := filepath.Join(filepath.Dir(t.o.Kernel), "vmlinuz")
 	if _, err := os.Stat(kernel); t.o.Kernel == "" || err != nil {
 		t.Cannot("no kernel for HVM guests: %s", kernel)

@@ -35,6 +35,7 @@ func (t *T) tiny(kind libxl.DomainType, cmdline string) *libxl.DomainConfig {
 // tinyHvm describes a tiny guest with a device model, for which it takes the place
 // of the firmware. It has no command line.
 func (t *T) tinyHvm() *libxl.DomainConfig {
+	t.needHvm()
 	c := t.tiny(libxl.DomainTypePvh, "")
 	hvm := libxl.NewDomainBuildInfoTypeUnionHvm()
 	hvm.Firmware = t.o.Tiny

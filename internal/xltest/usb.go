@@ -132,7 +132,7 @@ func checkChannels(t *T) {
 	terminal.Name, terminal.Connection = "xltest.terminal", libxl.ChannelConnectionPty
 	sock.Name, sock.Connection = "xltest.socket", libxl.ChannelConnectionSocket
 	sock.ConnectionUnion = &libxl.DeviceChannelConnectionUnionSocket{Path: socket}
-	c := t.tiny(libxl.DomainTypePv, "")
+	c := t.tiny(t.plain(), "")
 	c.Channels = []libxl.DeviceChannel{*terminal, *sock}
 	g := t.create(c)
 
@@ -173,7 +173,7 @@ func checkChannels(t *T) {
 	_, err = t.Host.DeviceChannelGetinfo(g.Domid, &none)
 	wantError(t, "DeviceChannelGetinfo of one that is not there", err)
 	none.Name = ""
-	c = t.tiny(libxl.DomainTypePv, "")
+	c = t.tiny(t.plain(), "")
 	c.Channels = []libxl.DeviceChannel{none}
 	_, err = t.Host.DomainCreateNew(t.ctx, c)
 	wantError(t, "DomainCreateNew with a channel without a name", err)

@@ -34,7 +34,8 @@ start:
 1:	str	xzr, [x1], #8
 	cmp	x1, x2
 	b.lo	1b
-	mov	sp, x2
+	adrp	x1, stack_end
+	mov	sp, x1
 	bl	arm_main
 	.ltorg
 
@@ -49,7 +50,8 @@ blocks:
 	.endr
 
 	.bss
-	.balign	16
-	.skip	4096			/* the stack, up to bss_end */
+	.balign	4096
+	.skip	4096			/* the stack */
+stack_end:
 
 	.section .note.GNU-stack, "", %progbits

@@ -24,17 +24,29 @@ modprobe -qa @MODULES@
 ip link add xenbr0 type bridge
 ip address add 192.0.2.1/24 dev xenbr0
 ip link set xenbr0 up
+payload=
+for d in /sys/block/vd*; do
+	serial=
+	read -r serial 2>/dev/null <"$d/serial"
+	case $serial in
+	payload) payload=/dev/${d##*/} ;;
+	beside) # another suite's root: its Xen comes beside ours
+		mount -o ro "/dev/${d##*/}" /mnt
+		cp -an /mnt/usr/lib/xen-* /usr/lib/
+		for lib in /usr/lib/*-linux-gnu; do cp -an "/mnt$lib"/libxen* "/mnt$lib"/libxlutil* "$lib/"; done
+		umount /mnt
+		;;
+	esac
+done
 stage toolstack
-xen=/usr/lib/xen-@XEN@/bin
+read -r major </sys/hypervisor/version/major
+read -r minor </sys/hypervisor/version/minor
+xen=/usr/lib/xen-$major.$minor/bin
 $xen/oxenstored --pid-file /run/xenstore.pid
 $xen/xen-init-dom0
 $xen/xenconsoled --pid-file=/run/xenconsoled.pid
 stage payload
-for d in /sys/block/vd*; do
-	serial=
-	read -r serial 2>/dev/null <"$d/serial"
-	[ "$serial" = payload ] && busybox tar -xf "/dev/${d##*/}" -C /
-done
+busybox tar -xf "$payload" -C /
 stage agent
 /run/xenbox/agent dom0-agent </dev/null
 stage end
