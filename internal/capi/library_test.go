@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"debug/elf"
 	"errors"
 	"os"
 	"reflect"
@@ -58,6 +59,43 @@ func TestProbeRefusesALibraryOfOtherLayouts(t *testing.T) {
 			t.Errorf("the layouts of %s: %v", r, err)
 		}
 	}
+}
+
+// TestFunctionsComeWithTheirRelease: the library has the functions of its release
+// and before, and none of those that the data says are newer or of the other
+// architecture.
+func TestFunctionsComeWithTheirRelease(t *testing.T) {
+	l := library(t)
+	f, err := elf.Open(l.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defined := make(map[string]bool)
+	for _, s := range symbols {
+		defined[s.Name] = s.Section != elf.SHN_UNDEF
+	}
+	later := 0
+	for i := range fnTable {
+		info, want := &fnTable[i], fnTable[i].since <= l.Release && fnTable[i].here()
+		if info.library != "libxenlight" {
+			continue
+		}
+		if !want {
+			later++
+		}
+		if defined[info.name] != want {
+			t.Errorf("%s (since Xen %s %s): in the library is %t", info.name, info.since, info.arch, defined[info.name])
+		}
+		if err := l.Missing(Fn(i)); (err == nil) != want || err != nil && !errors.Is(err, abi.ErrUnsupported) {
+			t.Errorf("%s (since Xen %s %s): Missing says %v", info.name, info.since, info.arch, err)
+		}
+	}
+	t.Logf("%d functions are not of this library", later)
 }
 
 func sameDefaults[T any](t *testing.T, l *Lib, want *T) {
