@@ -28,8 +28,30 @@ var domainChecks = func() (checks []check) {
 			checks = append(checks, check{domainSection, fmt.Sprintf("a %s guest %s", kind, c.name), func(t *T) { c.run(t, kind) }})
 		}
 	}
-	return checks
+	return append(checks, check{domainSection, "on Arm a pv guest becomes a pvh guest, and an hvm guest is refused", checkArmGuests})
 }()
+
+func checkArmGuests(t *T) {
+	if !onArm {
+		t.Cannot("this host is not Arm")
+	}
+	c := t.tiny(libxl.DomainTypePvh, "")
+	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypePv, libxl.NewDomainBuildInfoTypeUnionPv()
+	g := t.create(c)
+	equal(t, "CInfo.Type", c.CInfo.Type, libxl.DomainTypePvh)
+	equal(t, "BInfo.Type", c.BInfo.Type, libxl.DomainTypePvh)
+	g.start()
+	g.expect("tiny: up pvh")
+
+	before := xenstoreKeys(t)
+	c = t.tiny(libxl.DomainTypePvh, "")
+	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, libxl.NewDomainBuildInfoTypeUnionHvm()
+	_, err := t.Host.DomainCreateNew(t.ctx, c)
+	wantCode(t, "DomainCreateNew of an hvm guest", err, libxl.ErrorFail)
+	t.Logf("%v", err)
+	t.noDomain(c.CInfo.Uuid)
+	t.sameKeys(before)
+}
 
 func checkCreate(t *T, kind libxl.DomainType) {
 	c := t.config(kind)
