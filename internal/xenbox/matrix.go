@@ -165,11 +165,13 @@ func (m *matrix) run(t target) (*hostReport, error) {
 	if err == nil {
 		err = h.readReport(data)
 	}
-	if err != nil {
+	switch {
+	case err != nil && runErr == nil:
 		h.Error = fmt.Sprintf("no report: %v", err)
-		if runErr != nil {
-			h.Error = fmt.Sprintf("no report: %v", runErr)
-		}
+	case err != nil:
+		h.Error = fmt.Sprintf("no report: %v", runErr)
+	case runErr != nil && h.Total.Failed == 0:
+		h.Error = fmt.Sprintf("no check failed, but the program did: %v", runErr)
 	}
 	return h, nil
 }

@@ -113,6 +113,9 @@ func bootstrap(ctx context.Context, t target, mmdebstrap string, p *progress, us
 	}
 	args = append(args, aptProxyOptions(ctx)...)
 	args = append(args, t.Suite, "-")
+	if mirror := os.Getenv("XENBOX_MIRROR"); mirror != "" {
+		args = append(args, mirror)
+	}
 
 	cmd, end, err := guarded(mmdebstrap, args...)
 	if err != nil {
