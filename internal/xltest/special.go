@@ -173,7 +173,7 @@ func checkDeviceEvents(t *T) {
 const handling = "handling"
 
 func checkConsoleAnnounced(t *T) {
-	g := t.startTiny(libxl.DomainTypePv, "")
+	g := t.startTiny(t.plain(), "")
 	number := func(key string) uint {
 		n, err := strconv.ParseUint(g.key(key), 10, 64)
 		t.ok(err, key)
