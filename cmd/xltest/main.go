@@ -110,7 +110,13 @@ func run() (failed bool, err error) {
 		}
 		r.Print(out, *verbose)
 		report.Add(r)
+		if *asJSON != "-" { // so that it is there even if the host does not live to the end
+			err = errors.Join(err, writeJSON(report, *asJSON))
+		}
 	})
+	if err != nil {
+		return false, err
+	}
 	report.AddCalls(host.Calls())
 	fmt.Fprintln(out)
 	report.Summary(out)

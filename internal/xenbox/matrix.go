@@ -4,6 +4,7 @@ package xenbox
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -88,7 +89,7 @@ type hostReport struct {
 	Sections    []sectionCount
 	Total       sectionCount
 	Failed      []string // the names of the checks that failed
-	Error       string   // why there is no report
+	Error       string   // why there is no report, or not all of it
 }
 
 // A sectionCount is a section of xltest's report.
@@ -166,12 +167,10 @@ func (m *matrix) run(t target) (*hostReport, error) {
 		err = h.readReport(data)
 	}
 	switch {
-	case err != nil && runErr == nil:
-		h.Error = fmt.Sprintf("no report: %v", err)
 	case err != nil:
-		h.Error = fmt.Sprintf("no report: %v", runErr)
-	case runErr != nil && h.Total.Failed == 0:
-		h.Error = fmt.Sprintf("no check failed, but the program did: %v", runErr)
+		h.Error = fmt.Sprintf("no report: %v", cmp.Or(runErr, err))
+	case runErr != nil && (h.Total.Failed == 0 || cmd.ProcessState.ExitCode() != 1):
+		h.Error = fmt.Sprintf("not finished: %v", runErr)
 	}
 	return h, nil
 }
@@ -260,7 +259,7 @@ func writeMatrix(w io.Writer, hosts []*hostReport) {
 		fmt.Fprint(t, " |\n")
 	}
 	row("passed / failed / not testable there", func(h *hostReport) string {
-		if h.Error != "" {
+		if h.Xen == "" {
 			return h.Suite + " " + h.Arch
 		}
 		return fmt.Sprintf("Xen %s %s (%s)", h.Xen, h.Arch, h.Suite)
@@ -276,13 +275,16 @@ func writeMatrix(w io.Writer, hosts []*hostReport) {
 		})
 	}
 	row("**total**", func(h *hostReport) string {
-		if h.Error != "" {
+		switch {
+		case h.Xen == "":
 			return h.Error
+		case h.Error != "":
+			return "**" + h.Total.cell() + "**, " + h.Error
 		}
 		return "**" + h.Total.cell() + "**"
 	})
 	row("functions of libxl called / with success", func(h *hostReport) string {
-		if h.Error != "" {
+		if h.Total.Bound == 0 {
 			return "-"
 		}
 		return fmt.Sprintf("%d / %d of %d", h.Total.Called, h.Total.Succeeded, h.Total.Bound)

@@ -49,16 +49,20 @@ func TestMatrixOfSavedReports(t *testing.T) {
 	if !lost.bad() {
 		t.Error("a host without a report is no failure")
 	}
+	half := &hostReport{Suite: "bullseye", Arch: "amd64", Xen: "4.14.6", Total: sectionCount{Passed: 5}, Error: "not finished: exit status 125"}
+	if !half.bad() {
+		t.Error("half a report is no failure")
+	}
 	var out bytes.Buffer
-	writeMatrix(&out, []*hostReport{book, arm, lost})
+	writeMatrix(&out, []*hostReport{book, arm, lost, half})
 	squeezed := strings.Join(strings.FieldsFunc(out.String(), func(r rune) bool { return r == ' ' }), " ")
 	for _, want := range []string{
-		"| passed / failed / not testable there | Xen 4.17.7 amd64 (bookworm) | Xen 4.20.3 arm64 (trixie) | sid amd64 |",
-		"| Open | 1 / 0 / 0 | 1 / 0 / 0 | - |",
-		"| Flask | 0 / 1 / 1 | - | - |",
-		"| PCI | - | 0 / 0 / 1 | - |",
-		"| **total** | **1 / 1 / 1** | **1 / 0 / 1** | not run |",
-		"| 3 / 2 of 7 | 3 / 2 of 7 | - |",
+		"| passed / failed / not testable there | Xen 4.17.7 amd64 (bookworm) | Xen 4.20.3 arm64 (trixie) | sid amd64 | Xen 4.14.6 amd64 (bullseye) |",
+		"| Open | 1 / 0 / 0 | 1 / 0 / 0 | - | - |",
+		"| Flask | 0 / 1 / 1 | - | - | - |",
+		"| PCI | - | 0 / 0 / 1 | - | - |",
+		"| **total** | **1 / 1 / 1** | **1 / 0 / 1** | not run | **5 / 0 / 0**, not finished: exit status 125 |",
+		"| 3 / 2 of 7 | 3 / 2 of 7 | - | - |",
 		"* amd64: `aa`, run on 2026-11-23: bookworm\n* arm64: `bb` -run a, run on 2026-11-23: trixie\n",
 		"Failed on bookworm amd64:\n\n* Flask/a boolean is set\n",
 	} {

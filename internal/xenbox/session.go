@@ -170,6 +170,9 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 			}
 		case err := <-s.ended:
 			if hang := (*HangError)(nil); errors.As(reason, &hang) {
+				if err == nil {
+					<-s.fetched // what there was
+				}
 				return reason // it only ended because it was told to
 			}
 			if err == nil {
