@@ -62,7 +62,8 @@ var platforms = map[string]platform{
 
 // xenArgs are the hypervisor's own.
 func xenArgs(s machineSpec) string {
-	args := fmt.Sprintf("%s loglvl=all guest_loglvl=all dom0_mem=%dM,max:%dM dom0_max_vcpus=%d bootscrub=0",
+	// The console's memory is for what debug keys print of several CPUs and guests.
+	args := fmt.Sprintf("%s loglvl=all guest_loglvl=all conring_size=256k dom0_mem=%dM,max:%dM dom0_max_vcpus=%d bootscrub=0",
 		platforms[s.arch].xenArgs, s.dom0, s.dom0, s.cpus)
 	return strings.TrimSpace(args + " " + s.xenArgs)
 }

@@ -81,6 +81,7 @@ func allChecks() []check {
 		pciChecks,
 		deviceChecks,
 		execChecks,
+		qemuChecks,
 		specialChecks,
 		topologyChecks,
 		vcpuChecks,
@@ -91,6 +92,7 @@ func allChecks() []check {
 		secondaryChecks,
 		saveChecks,
 		dataChecks,
+		cpuidChecks,
 		loopChecks,
 		eventChecks,
 	)
