@@ -56,8 +56,9 @@ func (h *Host) DomainPreserve(domid libxl.Domid, info *libxl.DomainCreateInfo, n
 
 // SendSysrq asks a Linux guest's kernel to act as if this magic SysRq key had been
 // pressed, such as 's' for sync. It does not wait for the guest, and does not tell
-// whether the guest has heard; libxl.ErrorDomainNotfound if there is no such
-// domain. It calls libxl_send_sysrq.
+// whether the guest has heard, or obeys that key (its sysctl kernel.sysrq says
+// which it does); libxl.ErrorDomainNotfound if there is no such domain. It calls
+// libxl_send_sysrq.
 func (h *Host) SendSysrq(domid libxl.Domid, key byte) error {
 	f := h.beginDomain(capi.FnSendSysrq, domid)
 	return f.call(func(c capi.Ctx) int32 {

@@ -98,12 +98,12 @@ func (t *T) create(c *libxl.DomainConfig, opts ...xenlight.CreateOption) *guest 
 func (t *T) adopt(c *libxl.DomainConfig, domid libxl.Domid) *guest {
 	g := &guest{t: t, Config: c, Domid: domid}
 	t.Cleanup(func() {
-		if g.exists() {
-			g.destroy()
-		}
 		if g.console != nil {
 			g.rest()
 			g.console.Close()
+		}
+		if g.exists() {
+			g.destroy()
 		}
 	})
 	return g
