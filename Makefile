@@ -101,9 +101,10 @@ host-%: build $(SHIM) $(TINY)
 	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 -short \
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
 	$(XENBOX) run -suite $* -- bin/firstguest
-	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -suite $* -cpus 4 --' -run ExamplesOnXen .
 	$(XENBOX) matrix -targets $*-amd64 -reports bin/matrix -send $(TINY) -- bin/xltest
-	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -- bin/xltest -run '$(ON_NODES)'
+	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -fetch /tmp/report:bin/numa.$*.json -- \
+		bin/xltest -json /tmp/report -run '$(ON_NODES)'
+	bin/xlidl coverage bin/matrix/$*-amd64.json bin/numa.$*.json
 
 # What means more on a host with several NUMA nodes.
 ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools

@@ -13,11 +13,12 @@ import (
 
 // TestExamplesOnXen runs the examples one after the other, on a host that is
 // thrown away afterwards. They speak of a domain 7 and of CPUs up to 3. One that
-// fails ends the process.
+// fails ends the process. It has not been seen to pass yet:
+// go test -exec 'xenbox run -cpus 4 --' -run ExamplesOnXen .
 func TestExamplesOnXen(t *testing.T) {
 	const kit = "/usr/share/xenbox/guest"
 	if os.Getenv("XENBOX") == "" {
-		t.Skip("needs a Xen host to spoil: make host runs it in xenbox")
+		t.Skip("needs a Xen host to spoil: xenbox")
 	}
 	for name, target := range map[string]string{"vmlinuz": "vmlinux", "initrd.img": "initrd.img"} {
 		if err := os.MkdirAll("/boot", 0o755); err != nil {
@@ -34,16 +35,25 @@ func TestExamplesOnXen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	cfg := libxl.NewDomainConfig()
-	cfg.CInfo.Type = libxl.DomainTypePvh
-	cfg.CInfo.Name, cfg.CInfo.Uuid, cfg.CInfo.Domid = "seven", libxl.NewUuid(), 7
-	cfg.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPvh()
-	cfg.BInfo.MaxVcpus, cfg.BInfo.AvailVcpus = 2, libxl.BitmapOf(0, 1)
-	cfg.BInfo.MaxMemkb, cfg.BInfo.TargetMemkb = 128<<10, 128<<10
-	cfg.BInfo.Kernel, cfg.BInfo.Ramdisk, cfg.BInfo.Cmdline = kit+"/vmlinux", kit+"/initrd.img", "console=hvc0 quiet"
-	domid, err := host.DomainCreateNew(t.Context(), cfg)
-	if err != nil || domid != 7 {
-		t.Fatal(domid, err)
+	// Xen counts. A number that is asked for would be kept in the configuration,
+	// and could not be given again to the domain that is restored.
+	var domid libxl.Domid
+	for domid != 7 {
+		cfg := libxl.NewDomainConfig()
+		cfg.CInfo.Type = libxl.DomainTypePvh
+		cfg.CInfo.Name, cfg.CInfo.Uuid = "seven", libxl.NewUuid()
+		cfg.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPvh()
+		cfg.BInfo.MaxVcpus, cfg.BInfo.AvailVcpus = 2, libxl.BitmapOf(0, 1)
+		cfg.BInfo.MaxMemkb, cfg.BInfo.TargetMemkb = 128<<10, 128<<10
+		cfg.BInfo.Kernel, cfg.BInfo.Ramdisk, cfg.BInfo.Cmdline = kit+"/vmlinux", kit+"/initrd.img", "console=hvc0 quiet"
+		if domid, err = host.DomainCreateNew(t.Context(), cfg); err != nil || domid > 7 {
+			t.Fatal(domid, err)
+		}
+		if domid < 7 {
+			if err := host.DomainDestroy(t.Context(), domid); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	console, err := host.PrimaryConsoleAttach(domid)
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"github.com/go-xenlight/xenlight/internal/capi"
 )
 
-// The errors of the Flask functions wrap a syscall.Errno: syscall.ENOSYS or
-// syscall.EACCES where the hypervisor was built or booted without Flask.
-
 // FlaskContextToSid is the number of a security context, such as
 // "system_u:system_r:domU_t", in the policy that Xen has loaded. It calls
 // libxl_flask_context_to_sid.
+//
+// The error of this and of the other Flask functions wraps a syscall.Errno:
+// ENOSYS where the hypervisor was built or booted without Flask, EACCES where the
+// policy denies it, EINVAL for a context that the policy does not have.
 func (h *Host) FlaskContextToSid(context string) (ssidref uint32, err error) {
 	f := h.begin(capi.FnFlaskContextToSid)
 	contextArg := f.str("context", context)
@@ -23,7 +24,7 @@ func (h *Host) FlaskContextToSid(context string) (ssidref uint32, err error) {
 }
 
 // FlaskSidToContext is the security context with a number. It calls
-// libxl_flask_sid_to_context.
+// libxl_flask_sid_to_context. Errors are those of [Host.FlaskContextToSid].
 func (h *Host) FlaskSidToContext(ssidref uint32) (context string, err error) {
 	f := h.begin(capi.FnFlaskSidToContext)
 	contextArg := f.outStr(&context)
@@ -35,7 +36,8 @@ func (h *Host) FlaskSidToContext(ssidref uint32) (context string, err error) {
 }
 
 // FlaskGetenforce tells whether Xen enforces its policy, or only reports what it
-// would deny. It calls libxl_flask_getenforce.
+// would deny. It calls libxl_flask_getenforce. Errors are those of
+// [Host.FlaskContextToSid].
 func (h *Host) FlaskGetenforce() (bool, error) {
 	f := h.begin(capi.FnFlaskGetenforce)
 	n, err := f.raw(f.h.lib.FlaskGetenforce)
@@ -43,7 +45,7 @@ func (h *Host) FlaskGetenforce() (bool, error) {
 }
 
 // FlaskSetenforce makes Xen enforce its policy, or not. It calls
-// libxl_flask_setenforce.
+// libxl_flask_setenforce. Errors are those of [Host.FlaskContextToSid].
 func (h *Host) FlaskSetenforce(enforce bool) error {
 	f := h.begin(capi.FnFlaskSetenforce)
 	mode := int32(0)
@@ -55,7 +57,7 @@ func (h *Host) FlaskSetenforce(enforce bool) error {
 }
 
 // FlaskLoadpolicy gives Xen another policy, in its binary form. It calls
-// libxl_flask_loadpolicy.
+// libxl_flask_loadpolicy. Errors are those of [Host.FlaskContextToSid].
 func (h *Host) FlaskLoadpolicy(policy []byte) error {
 	f := h.begin(capi.FnFlaskLoadpolicy)
 	if len(policy) == 0 || len(policy) > math.MaxUint32 {

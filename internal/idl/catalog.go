@@ -199,7 +199,7 @@ func (m *model) functionsPage(w *writer, c *Catalog) {
 	for _, e := range entries {
 		if e.Section != section {
 			section = e.Section
-			w.printf("\n## %s\n\n| C | Go | since | |\n|---|---|---|---|\n", section)
+			w.printf("\n## %s\n\n| C | Go | since | remarks |\n|---|---|---|---|\n", section)
 		}
 		w.printf("| `%s` | %s | %s | %s |\n", e.Name, iff(e.Go != "", "`"+e.Go+"`"), iff(e.Since != first, e.Since.String()), e.note())
 	}
