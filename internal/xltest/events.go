@@ -57,18 +57,26 @@ func checkShutdownEvents(t *T) {
 		{"DomainShutdown", func(g *guest) { g.do("DomainShutdown", t.Host.DomainShutdown) }, libxl.ShutdownReasonPoweroff},
 		{"DomainReboot", func(g *guest) { g.do("DomainReboot", t.Host.DomainReboot) }, libxl.ShutdownReasonReboot},
 		{"a crash", func(g *guest) {
+			if onArm { // where Linux does not tell Xen
+				g.say("crash")
+				return
+			}
 			_, err := g.console.Write([]byte("echo c >/proc/sysrq-trigger\n"))
 			t.ok(err, "console")
 		}, libxl.ShutdownReasonCrash},
 	} {
-		g := t.create(t.config(t.plain()))
+		config, boot := t.config(t.plain()), (*guest).boot
+		if onArm && c.reason == libxl.ShutdownReasonCrash {
+			config, boot = t.tiny(t.plain(), ""), (*guest).start
+		}
+		g := t.create(config)
 		var watches []func() string
 		for i := range 3 {
 			watches = append(watches,
 				t.record(fmt.Sprintf("Events %d", i), t.Host.Events(t.ctx), g.Config.CInfo.Uuid),
 				t.record(fmt.Sprintf("DomainEvents %d", i), t.Host.DomainEvents(t.ctx, g.Domid), g.Config.CInfo.Uuid))
 		}
-		g.boot()
+		boot(g)
 		c.make(g)
 		for range 2 { // the second time it is so already
 			reason, err := t.Host.WaitShutdown(t.ctx, g.Domid)
