@@ -101,6 +101,9 @@ type sectionCount struct {
 
 // cell is a table's cell about the section.
 func (c sectionCount) cell() string {
+	if c.Passed+c.Failed+c.Untestable == 0 {
+		return "-"
+	}
 	return fmt.Sprintf("%d / %d / %d", c.Passed, c.Failed, c.Untestable)
 }
 
