@@ -149,8 +149,10 @@ func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig,
 	switch {
 	case params.StreamVersion != 2:
 		f.refuse("params.StreamVersion", "is %d: want 2", params.StreamVersion)
-	case libxl.CheckpointedStream(params.CheckpointedStream) != libxl.CheckpointedStreamNone:
+	case libxl.CheckpointedStream(params.CheckpointedStream) == libxl.CheckpointedStreamRemus:
 		kind = checkpointed
+	case libxl.CheckpointedStream(params.CheckpointedStream) != libxl.CheckpointedStreamNone:
+		kind = colo
 	}
 	how, o := in(f, params), optionsOf(opts)
 	f.check(checkCreate(cfg))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -89,6 +90,7 @@ type streamKind int
 const (
 	saved        streamKind = iota // a domain
 	checkpointed                   // a domain, again and again, without end
+	colo                           // the same, by turns with what comes back
 	back                           // what COLO's other side answers
 )
 
@@ -250,44 +252,63 @@ func readHead(ctx context.Context, r io.Reader) ([]byte, error) {
 	}
 }
 
+// The records in a stream that end a part of it. Libxc's parts end with one of
+// the first two, libxl's, which follow each of these, with one of the others.
+const (
+	libxcEnd           = 0
+	libxcCheckpoint    = 0xe
+	libxlEnd           = 0
+	libxlCheckpointEnd = 4
+)
+
 // copyStream copies what follows the head: libxc's headers and records, and
-// libxl's records. Whether it makes sense is for libxl to say.
+// libxl's records. Whether it makes sense is for libxl to say, but libxl, in all
+// releases, takes a stream that breaks off in its own records for complete, and of
+// a checkpoint it reads the end of the stream for ever. So these records follow
+// only when they are all there, together with libxc's last one before them:
+// without that libxc notices.
 func copyStream(w io.Writer, r io.Reader, kind streamKind) error {
-	if kind != saved {
+	if kind == back || kind == colo { // which wait for each other in between
 		_, err := io.Copy(w, r)
 		return err
 	}
 	const headers = 24 + 16
-	if _, err := io.CopyN(w, r, headers); err != nil {
-		return err
-	}
-	for range 2 {
-		for {
-			const end = 0
-			switch kind, err := copyRecord(w, r); {
-			case err != nil:
-				return err
-			case kind != end:
-				continue
+	_, err := io.CopyN(w, r, headers)
+	for end := uint32(libxlCheckpointEnd); err == nil && end != libxlEnd; {
+		var whole bytes.Buffer
+		if _, err = copyRecords(w, &whole, r, libxcEnd, libxcCheckpoint); err == nil {
+			if end, err = copyRecords(&whole, &whole, r, libxlEnd, libxlCheckpointEnd); err == nil {
+				_, err = whole.WriteTo(w)
 			}
-			break
 		}
 	}
-	return nil
+	if kind == checkpointed && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+		return nil // that is how it ends
+	}
+	return err
 }
 
-// copyRecord copies a record, whose body is padded to 8 bytes.
-func copyRecord(w io.Writer, r io.Reader) (kind uint32, err error) {
-	var header [8]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return 0, err
+// copyRecords copies records, whose bodies are padded to 8 bytes, to w, up to one
+// of these kinds, which goes to last.
+func copyRecords(w, last io.Writer, r io.Reader, until ...uint32) (kind uint32, err error) {
+	for {
+		var header [8]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return 0, err
+		}
+		kind = binary.LittleEndian.Uint32(header[:])
+		length := int64(binary.LittleEndian.Uint32(header[4:]))
+		is := slices.Contains(until, kind)
+		if is {
+			w = last
+		}
+		if _, err := w.Write(header[:]); err != nil {
+			return 0, err
+		}
+		if _, err := io.CopyN(w, r, (length+7)&^7); err != nil || is {
+			return kind, err
+		}
 	}
-	if _, err := w.Write(header[:]); err != nil {
-		return 0, err
-	}
-	length := int64(binary.LittleEndian.Uint32(header[4:]))
-	_, err = io.CopyN(w, r, (length+7)&^7)
-	return binary.LittleEndian.Uint32(header[:]), err
 }
 
 func because(name string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -17,22 +18,19 @@ import (
 	"github.com/go-xenlight/xenlight/internal/loop"
 )
 
+func record(kind uint32, body []byte) []byte {
+	r := binary.LittleEndian.AppendUint32(nil, kind)
+	r = binary.LittleEndian.AppendUint32(r, uint32(len(body)))
+	r = append(r, body...)
+	return append(r, make([]byte, -len(body)&7)...)
+}
+
 // savedDomain is a stream of a domain with so many bytes of memory, as libxl's
 // and libxc's documents have it.
 func savedDomain(memory int) []byte {
-	record := func(kind uint32, body []byte) []byte {
-		r := binary.LittleEndian.AppendUint32(nil, kind)
-		r = binary.LittleEndian.AppendUint32(r, uint32(len(body)))
-		r = append(r, body...)
-		return append(r, make([]byte, -len(body)&7)...)
-	}
-	b := bytes.Clone(savedHead)
-	b = append(b, bytes.Repeat([]byte{0xff}, 24+16)...)
-	b = append(b, record(1, bytes.Repeat([]byte("memory"), memory/6))...)
-	b = append(b, record(0x10, []byte("odd"))...)
-	b = append(b, record(0, nil)...)
-	b = append(b, record(3, []byte("device model"))...)
-	return append(b, record(0, nil)...)
+	return slices.Concat(savedHead, bytes.Repeat([]byte{0xff}, 24+16),
+		record(1, bytes.Repeat([]byte("memory"), memory/6)), record(0x10, []byte("odd")), record(0, nil),
+		record(3, []byte("device model")), record(0, nil))
 }
 
 // save does what libxl does: it and its helper write to a descriptor.
@@ -124,19 +122,68 @@ func TestLibxlReadsASavedDomainAndNoByteMore(t *testing.T) {
 	}
 }
 
-func TestACheckpointedStreamIsReadToItsEnd(t *testing.T) {
-	text := string(savedHead) + "anything at all"
-	all := newStreams()
-	s, err := all.input(t.Context(), "r", strings.NewReader(text), checkpointed)
+// readBy is what libxl reads of a stream.
+func readBy(t *testing.T, r io.Reader, kind streamKind) (string, error) {
+	t.Helper()
+	s, err := newStreams().input(t.Context(), "r", r, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := dup(t, s)
 	defer f.Close()
-	if b, err := io.ReadAll(f); err != nil || string(b) != text {
-		t.Errorf("got %q, %v", b, err)
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Error(err)
 	}
-	s.close()
+	return string(b), s.close()
+}
+
+func TestColosStreamIsReadToItsEnd(t *testing.T) {
+	text := string(savedHead) + "anything at all"
+	if got, err := readBy(t, strings.NewReader(text), colo); err != nil || got != text {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// Libxl gets its own records only if all of them are there, and so does libxc the
+// record before them.
+func TestWhereAStreamBreaksOffLibxlGetsNoPartOfItsRecords(t *testing.T) {
+	var whole []int // where libxc's parts end, and where libxl's
+	stream := slices.Concat(savedHead, bytes.Repeat([]byte{0xff}, 24+16))
+	for range 3 {
+		stream = slices.Concat(stream, record(1, []byte("memory")), record(9, nil))
+		whole = append(whole, len(stream))
+		stream = slices.Concat(stream, record(0xe, nil), record(3, []byte("device model")), record(4, nil))
+		whole = append(whole, len(stream))
+	}
+	for size := headSize; size <= len(stream); size++ {
+		want := size
+		for part := range slices.Chunk(whole, 2) {
+			if part[0] < size && size < part[1] {
+				want = part[0]
+			}
+		}
+		for name, r := range map[string]io.Reader{
+			"at once":      bytes.NewReader(stream[:size]),
+			"byte by byte": iotest.OneByteReader(bytes.NewReader(stream[:size])),
+		} {
+			got, err := readBy(t, r, checkpointed)
+			// Of a record of libxc's it may get what is there, in pieces.
+			if !strings.HasPrefix(string(stream[:want]), got) || want-len(got) >= 8 || slices.Contains(whole, want) && len(got) != want {
+				t.Errorf("%d bytes %s: libxl got %d, want %d", size, name, len(got), want)
+			}
+			if err != nil {
+				t.Errorf("%d bytes %s: %v", size, name, err)
+			}
+		}
+	}
+	text := savedDomain(100)
+	part := len(text) - len(slices.Concat(record(0, nil), record(3, []byte("device model")), record(0, nil)))
+	for size := part + 1; size < len(text); size++ {
+		if got, err := readBy(t, bytes.NewReader(text[:size]), saved); got != string(text[:part]) || err == nil {
+			t.Errorf("%d bytes of %d: libxl got %d, want %d: %v", size, len(text), len(got), part, err)
+		}
+	}
 }
 
 type failing struct{ err error }

@@ -366,7 +366,9 @@ func checkRestoreFails(t *T, kind libxl.DomainType) {
 		stream []byte
 		want   func(*T, string, error)
 	}{
-		"half a stream":            {stream[:len(stream)/2], func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
+		"half a stream": {stream[:len(stream)/2], func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
+		// Libxl would take it for complete.
+		"a stream without its end": {stream[:len(stream)-8], func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
 		"a stream that is garbled": {slices.Concat(stream[:24], bytes.Repeat([]byte("xenlight"), 1000)), func(t *T, what string, err error) { wantCode(t, what, err, libxl.ErrorFail) }},
 		"another file":             {bytes.Repeat([]byte("xenlight"), 1000), func(t *T, what string, err error) { wantField(t, what, err, "r") }},
 		"nothing": {nil, func(t *T, what string, err error) {

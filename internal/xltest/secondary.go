@@ -108,7 +108,7 @@ func checkSysrq(t *T) {
 		end  libxl.ShutdownReason
 	}{
 		{libxl.DomainTypePv, 'o', libxl.ShutdownReasonPoweroff},
-		// Linux has no driver that turns off a PVH guest when 'o' is pressed.
+		// A PVH guest's ACPI has no S5, so that 'o' stops Linux but does not end it.
 		{libxl.DomainTypePvh, 'b', libxl.ShutdownReasonReboot},
 	} {
 		if c.kind == libxl.DomainTypePv && onArm {
