@@ -99,6 +99,21 @@ func (f *frame) onConsole(report func(libxl.Domid)) (how *capi.AsyncprogressHow,
 	return &capi.AsyncprogressHow{ForEvent: id}, func() { f.h.loop.Forget(id) }
 }
 
+// DomainDestroy ends the domain at once and removes its devices, its xenstore
+// entries and its device model. If it is aborted, part of that may remain: call
+// it again. As long as another process maps memory of the domain, [Host.DomainInfo]
+// and [Host.ListDomain] go on to show it, as dying. If the domain has shut down
+// before, the watches are told why. It calls libxl_domain_destroy.
+func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
+	f := h.beginDomain(capi.FnDomainDestroy, domid)
+	if f.err == nil {
+		h.events.glance()
+	}
+	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		return h.lib.DomainDestroy(c, uint32(domid), how)
+	})
+}
+
 // discard destroys what a creation has left that was aborted.
 func (h *Host) discard(domid libxl.Domid) error {
 	err := h.tidy(capi.FnDomainDestroy, domid, func(c capi.Ctx, how *capi.AsyncopHow) int32 {

@@ -48,18 +48,6 @@ func (h *Host) DomainReboot(ctx context.Context, domid libxl.Domid) error {
 	})
 }
 
-// DomainDestroy ends the domain at once and removes its devices, its xenstore
-// entries and its device model. If it is aborted, part of that may remain:
-// call it again. As long as another process maps memory of the domain,
-// [Host.DomainInfo] and [Host.ListDomain] go on to show it, as dying. It calls
-// libxl_domain_destroy.
-func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
-	f := h.beginDomain(capi.FnDomainDestroy, domid)
-	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
-		return h.lib.DomainDestroy(c, uint32(domid), how)
-	})
-}
-
 // DomainInfo describes a domain as the hypervisor sees it, so that a PVH
 // guest's DomainType is hvm; libxl.ErrorDomainNotfound if there is none.
 // Memory is in kB, CPU time in ns. It calls libxl_domain_info.

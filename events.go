@@ -339,6 +339,17 @@ func (b *hub) look(joining bool) ([]libxl.Dominfo, error) {
 	return list, nil
 }
 
+// glance looks at once, before something is gone that nobody has seen yet. What
+// goes wrong will be told by the next look.
+func (b *hub) glance() {
+	if len(b.all()) == 0 {
+		return
+	}
+	b.looking.Lock()
+	defer b.looking.Unlock()
+	_, _ = b.look(false)
+}
+
 // born makes a domain known, so that its death is told of however early it dies.
 func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
 	if len(b.all()) == 0 {

@@ -87,3 +87,39 @@ func TestEjectionsReachThoseWhoAskForThem(t *testing.T) {
 	cancel()
 	eventually(t, "no drive to be listened to", func() bool { return listening() == 0 })
 }
+
+func TestTheReasonOfADomainThatIsDestroyedAtOnceIsTold(t *testing.T) {
+	h := openFake(t)
+	const rounds = 100
+	events := h.Events(t.Context())
+	for range rounds {
+		domid, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Ends(fakexl.Create(fakexl.Inline, 0), libxl.ShutdownReasonCrash)))
+		if err == nil {
+			err = h.DomainUnpause(t.Context(), domid)
+		}
+		for err == nil {
+			var info libxl.Dominfo
+			if info, err = h.DomainInfo(domid); info.Shutdown {
+				break
+			}
+		}
+		if err == nil {
+			err = h.DomainDestroy(t.Context(), domid)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := map[libxl.EventType]int{}
+	for ev, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told[ev.Type]++; told[libxl.EventTypeDomainDeath] == rounds {
+			break
+		}
+	}
+	if n := told[libxl.EventTypeDomainShutdown]; n != rounds {
+		t.Errorf("%d of %d shutdowns were told", n, rounds)
+	}
+}
