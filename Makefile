@@ -109,6 +109,13 @@ host-%: build $(SHIM) $(TINY)
 # What means more on a host with several NUMA nodes.
 ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools
 
+MINUTES ?= 10
+
+soak: build $(SUITES:%=soak-%) ## MINUTES of load on real Xen, for each of SUITES; reports what leaks per hour
+
+soak-%: build $(TINY)
+	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest -soak $(MINUTES)m
+
 # One xltest for all hosts of an architecture.
 matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM; HOSTS=a,b for some
 	@scripts/setup matrix
@@ -131,4 +138,4 @@ clean: ## remove what was built; the images stay in the user's cache folder
 
 # The parts of test follow each other; go uses all CPUs by itself.
 .NOTPARALLEL:
-.PHONY: help demo test build generate generated lint golangci unit library arm64 tiny host matrix bench setup demo-setup clean
+.PHONY: help demo test build generate generated lint golangci unit library arm64 tiny host soak matrix bench setup demo-setup clean

@@ -28,9 +28,10 @@ func (h *Host) DomainUnpause(ctx context.Context, domid libxl.Domid) error {
 	})
 }
 
-// DomainShutdown asks the guest to power off; it does not wait until the guest
-// has done so. libxl.ErrorNoparavirt means that the guest does not listen. It
-// calls libxl_domain_shutdown.
+// DomainShutdown asks the guest to power off, and waits until the guest has
+// heard that, not until it has done so. libxl.ErrorTimedout means that it has
+// not answered within a minute, libxl.ErrorNoparavirt that it does not listen.
+// It calls libxl_domain_shutdown.
 func (h *Host) DomainShutdown(ctx context.Context, domid libxl.Domid) error {
 	f := h.beginDomain(capi.FnDomainShutdown, domid)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
@@ -38,9 +39,9 @@ func (h *Host) DomainShutdown(ctx context.Context, domid libxl.Domid) error {
 	})
 }
 
-// DomainReboot asks the guest to shut down for a reboot; it does not wait for
-// it, and the toolstack that manages the domain has to create it again. It
-// calls libxl_domain_reboot.
+// DomainReboot asks the guest to shut down for a reboot, and waits as
+// [Host.DomainShutdown] does; the toolstack that manages the domain has to
+// create it again. It calls libxl_domain_reboot.
 func (h *Host) DomainReboot(ctx context.Context, domid libxl.Domid) error {
 	f := h.beginDomain(capi.FnDomainReboot, domid)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {

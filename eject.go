@@ -85,7 +85,13 @@ func (h *Host) armEjects(domid libxl.Domid, tell func(*libxl.Event)) (disarm fun
 		if d.IsCdrom == 0 && d.Removable == 0 {
 			continue
 		}
-		id := h.loop.Handle(tell)
+		id := h.loop.Handle(func(ev *libxl.Event) {
+			// libxl looks for the name in the guest's folder, where it is not.
+			if eject, ok := ev.TypeUnion.(*libxl.EventTypeUnionDiskEject); ok && eject.Disk.Vdev == "" {
+				eject.Disk.Vdev = d.Vdev
+			}
+			tell(ev)
+		})
 		undo = append(undo, func() { h.loop.Forget(id) })
 		f := h.beginDomain(capi.FnEvenableDiskEject, domid)
 		vdev := f.str("vdev", d.Vdev)

@@ -62,9 +62,16 @@ func run() (failed bool, err error) {
 		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
+		soak    = flag.Duration("soak", 0, "make the checks under load again and again for so long, and report what leaks per hour")
+		last    = flag.Bool("kill-xenstored", false, "at the very end, kill xenstored under load; the host, a throw-away one, is of no use afterwards")
+		load    = xltest.UsualLoad
 	)
+	flag.IntVar(&load.Creations, "creations", load.Creations, "how many creations to cancel at random moments")
+	flag.IntVar(&load.Guests, "guests", load.Guests, "how many guests at once")
+	flag.IntVar(&load.Opens, "opens", load.Opens, "how often to open a Host")
+	flag.Uint64Var(&load.Seed, "seed", 0, "of the random moments; 0 takes another one each time and prints it")
 	flag.Parse()
-	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, All: *all, Timeout: *timeout}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, All: *all, Load: load, Last: *last, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err
@@ -92,7 +99,11 @@ func run() (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, host.Close()) }()
+	defer func() {
+		if closed := host.Close(); !*last || !errors.Is(closed, xenlight.ErrBroken) {
+			err = errors.Join(err, closed)
+		}
+	}()
 	report, err := xltest.NewReport(host)
 	if err != nil {
 		return false, err
@@ -102,6 +113,12 @@ func run() (failed bool, err error) {
 		out = io.Discard
 	}
 	fmt.Fprintf(out, "Xen %s, %s\n", report.Xen, report.Library)
+	if *soak > 0 {
+		seed := o.Load.Seed
+		o.Load = xltest.SoakLoad
+		o.Load.Seed = seed
+		return xltest.Soak(ctx, host, o, *soak, out)
+	}
 	current := ""
 	xltest.Run(ctx, host, o, func(r xltest.Result) {
 		if r.Section != current {

@@ -51,6 +51,9 @@ func (p Process) Count(kind string) (n int) {
 	return n
 }
 
+// Foreign is how many threads there are that are not Go's.
+func (p Process) Foreign() int { return p.threads }
+
 // Since says what is there that was not there in an earlier picture, once it has
 // had time to go.
 func (p Process) Since() []string {

@@ -15,6 +15,8 @@
 //	hang      never does anything again
 //	ignore    no longer cares about control/shutdown
 //	echo TEXT says "tiny: TEXT"
+//	write PATH VALUE
+//	          writes to xenstore; the path is relative to the domain's own folder
 //	count     says "tiny: count N", which is one more each time
 //	mem       says "tiny: pages N": how much memory it has
 //	spin      uses up CPU time while there is nothing to do, until "idle"

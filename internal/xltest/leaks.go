@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/internal/leak"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -20,8 +21,9 @@ type snapshot struct {
 	pools    []string
 	xenstore []string // nil if it cannot be listed
 	loops    []string
-	children []string
-	fds      []string
+	programs []string // nil on a host that others use too
+	process  leak.Process
+	memory   memory
 }
 
 func takeSnapshot(h *xenlight.Host) (snapshot, error) {
@@ -46,39 +48,42 @@ func takeSnapshot(h *xenlight.Host) (snapshot, error) {
 		b, _ := os.ReadFile(f)
 		s.loops = append(s.loops, f+" "+strings.TrimSpace(string(b)))
 	}
-	s.children = children()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return s, err
+	if throwAway() {
+		s.programs = programs()
 	}
-	for _, e := range entries {
-		// The folder's own descriptor is closed by now.
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
-			s.fds = append(s.fds, inode.ReplaceAllString(to, ""))
-		}
-	}
-	slices.Sort(s.fds)
-	return s, nil
+	s.process = leak.Look()
+	s.memory, err = look(h)
+	return s, err
 }
 
-var inode = regexp.MustCompile(`:\[\d+\]$`)
-
-// children lists the process's children, zombies included.
-func children() []string {
-	files, _ := filepath.Glob("/proc/self/task/*/children")
+// programs lists the processes of this system, in brackets those that have no
+// program: zombies. Kernel threads and udev's workers come and go.
+func programs() []string {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var all []string
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
-		for pid := range strings.FieldsSeq(string(b)) {
-			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-			all = append(all, strings.TrimSpace(string(comm)))
+		_, rest, _ := strings.Cut(string(b), "(")
+		end := strings.LastIndex(rest, ")")
+		if end < 0 {
+			continue // it has ended
+		}
+		name, fields := rest[:end], strings.Fields(rest[end+1:])
+		const parent, kthreadd = 1, "2"
+		if len(fields) > parent && fields[parent] != kthreadd && !strings.Contains(name, "udev") {
+			if fields[0] == "Z" {
+				name = "[" + name + "]"
+			}
+			all = append(all, name)
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 
-// childPipe is how many descriptors a pipe has.
-const childPipe = 2
+// childPipe is what the first child makes libxl open, which the Host keeps. That a
+// closed Host keeps nothing is a check of its own.
+const childPipe = "2 more: descriptor pipe"
 
 // unchanged demands that the host is as it was. What ends asynchronously gets
 // until the check's deadline.
@@ -106,19 +111,22 @@ func (t *T) unchanged(was snapshot) {
 				differences = append(differences, fmt.Sprintf("domain %d is gone", d))
 			}
 		}
-		for what, lists := range map[string][2][]string{
-			"CPU pool": {was.pools, now.pools}, "xenstore": {was.xenstore, now.xenstore}, "loop device": {was.loops, now.loops},
-			"child process": {was.children, now.children}, "file descriptor": {was.fds, now.fds},
-		} {
-			if what == "file descriptor" && len(lists[1]) == len(lists[0])+childPipe {
-				// The first child makes libxl open a pipe, which the Host keeps. That a
-				// closed Host keeps nothing is a check of its own.
-				continue
-			}
-			differences = append(differences, differ(what, lists[0], lists[1])...)
-		}
+		differences = append(differences, was.more(now)...)
 		return len(differences) == 0
 	})
+}
+
+// more says how a later snapshot differs, domains and memory apart.
+func (s *snapshot) more(now snapshot) (differences []string) {
+	for what, lists := range map[string][2][]string{
+		"CPU pool": {s.pools, now.pools}, "xenstore": {s.xenstore, now.xenstore}, "loop device": {s.loops, now.loops},
+		"process": {s.programs, now.programs},
+	} {
+		differences = append(differences, slices.DeleteFunc(differ(what, lists[0], lists[1]), func(d string) bool {
+			return what == "process" && strings.Contains(d, " gone: ")
+		})...)
+	}
+	return append(differences, slices.DeleteFunc(s.process.More(now.process), func(d string) bool { return d == childPipe })...)
 }
 
 // differ compares two sorted lists that may have equal elements.

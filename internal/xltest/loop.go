@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/internal/leak"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -119,7 +120,7 @@ func checkDescriptors(t *T) {
 	t.ok(h.Close(), "Close")
 	after, err := takeSnapshot(t.Host)
 	t.ok(err, "looking at the host")
-	for _, d := range differ("file descriptor", before.fds, after.fds) {
+	for _, d := range before.process.More(after.process) {
 		t.Errorf("%s", d)
 	}
 }
@@ -183,6 +184,19 @@ func checkManyOperations(t *T) {
 	}
 }
 
+// scripted describes a disk that is connected when a script has ended: libxl runs
+// it while it creates the guest, and does not look what the disk is.
+func (t *T) scripted(commands string) libxl.DeviceDisk {
+	dir, err := os.MkdirTemp("", "xltest")
+	t.ok(err, "a folder")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	script := filepath.Join(dir, "block")
+	t.ok(os.WriteFile(script, []byte("#!/bin/sh\n[ \"$1\" = add ] || exit 0\n"+commands+"\n"), 0o755), "a script")
+	d := disk("xvda", "nothing", libxl.DiskBackendPhy)
+	d.Script = script
+	return *d
+}
+
 // stuck describes a guest whose creation lasts until it is aborted, for the
 // script that connects its disk does not end. The channel is closed when the
 // creation has come that far.
@@ -190,14 +204,9 @@ func (t *T) stuck() (*libxl.DomainConfig, <-chan struct{}) {
 	dir, err := os.MkdirTemp("", "xltest")
 	t.ok(err, "a folder")
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	script, begun := filepath.Join(dir, "block"), filepath.Join(dir, "begun")
-	text := "#!/bin/sh\n[ \"$1\" = add ] || exit 0\ntouch " + begun + "\nexec sleep 1000\n"
-	t.ok(os.WriteFile(script, []byte(text), 0o755), "a script")
+	begun := filepath.Join(dir, "begun")
 	config := t.config(t.plain())
-	disk := libxl.NewDeviceDisk()
-	disk.Backend, disk.Format = libxl.DiskBackendPhy, libxl.DiskFormatRaw
-	disk.Vdev, disk.PdevPath, disk.Script, disk.Readwrite = "xvda", "nothing", script, 1
-	config.Disks = append(config.Disks, *disk)
+	config.Disks = append(config.Disks, t.scripted("touch "+begun+"\nexec sleep 1000"))
 	there := make(chan struct{})
 	go func() {
 		defer close(there)
@@ -228,7 +237,7 @@ func checkCancel(t *T) {
 	t.Logf("%v", err)
 	t.noDomain(config.CInfo.Uuid)
 	t.sameKeys(before)
-	t.until("no child to be left", func() bool { return len(children()) == 0 })
+	t.until("no child to be left", func() bool { return len(leak.Children()) == 0 })
 }
 
 func checkCloseAborts(t *T) {
@@ -287,7 +296,7 @@ func checkChildren(t *T) {
 	for err := range failures {
 		t.Errorf("%v", err)
 	}
-	t.until("no child to be left", func() bool { return len(children()) == 0 })
+	t.until("no child to be left", func() bool { return len(leak.Children()) == 0 })
 }
 
 func checkOver(t *T) {

@@ -27,6 +27,8 @@ type Options struct {
 	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
 	Section string         // checks of sections whose name contains this
 	All     bool           // also the checks of unproven.go
+	Load    Load           // of the section "under load"
+	Last    bool           // end with the death of xenstored, after which the host is of no use
 	Timeout time.Duration  // of each check
 }
 
@@ -95,6 +97,10 @@ func allChecks() []check {
 		cpuidChecks,
 		loopChecks,
 		eventChecks,
+		noticeChecks,
+		loadChecks,
+		crowdChecks,
+		faultChecks,
 	)
 }
 
@@ -122,6 +128,9 @@ func Run(ctx context.Context, host *xenlight.Host, o Options, report func(Result
 		}
 		t.unchanged(found)
 	}}))
+	if o.Last {
+		report(runCheck(ctx, host, o, disasterCheck))
+	}
 }
 
 func runCheck(ctx context.Context, host *xenlight.Host, o Options, c check) Result {

@@ -91,6 +91,22 @@ static void shut_down(u32 reason)
 	hypercall_at(SCHED_OP, SCHEDOP_shutdown, &reason);
 }
 
+/* write_store does the command "write PATH VALUE". */
+static void write_store(const char *argument)
+{
+	char path[96];
+	u32 n = 0, size = 0;
+
+	while (*argument && *argument != ' ' && n < sizeof path - 1)
+		path[n++] = *argument++;
+	path[n] = 0;
+	if (*argument)
+		argument++;
+	while (argument[size])
+		size++;
+	store_request(XS_WRITE, path, argument, size);
+}
+
 /* execute does a command: a word, perhaps with an argument after a space. */
 static void execute(const char *command)
 {
@@ -121,6 +137,8 @@ static void execute(const char *command)
 		say_number("count", ++count);
 	} else if (equal(command, "mem")) {
 		say_number("pages", hypercall_at(MEMORY_OP, XENMEM_current_reservation, &self));
+	} else if (after(command, "write ")) {
+		write_store(after(command, "write "));
 	} else if (after(command, "echo ")) {
 		say(after(command, "echo "));
 	} else if (*command) {

@@ -1,0 +1,60 @@
+package xltest
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTrendsTellLeaksFromNoise(t *testing.T) {
+	// Values as they were measured, one sample a minute.
+	for _, test := range []struct {
+		level  string
+		values []int
+		leaks  bool
+	}{
+		{"descriptors", []int{17, 17, 17, 17}, false},
+		{"descriptors", []int{17, 17, 17, 18}, true},
+		{"descriptors", []int{17, 19, 18, 17}, false},
+		{"domains", []int{1, 1, 1, 2}, true},
+		{"xenstore keys", []int{400, 390, 390, 390}, false},
+		{"C heap", []int{300, 380, 310, 360, 320}, false},
+		{"C heap", []int{300, 350, 400, 450, 500}, true}, // 50 KB a round
+		{"resident memory", []int{30000, 34000, 31000, 33000}, false},
+		{"Xen memory not free", []int{-900000, -900100, -899950, -900000}, false},
+		{"Xen memory not free", []int{-900000, -899500, -899000, -898500}, true},
+		{"threads", []int{11}, true}, // which tells nothing
+	} {
+		at := -1
+		for i, l := range levels {
+			if l.name == test.level {
+				at = i
+			}
+		}
+		if at < 0 {
+			t.Errorf("there is no level %q", test.level)
+			continue
+		}
+		var samples []sample
+		for i, v := range test.values {
+			s := sample{time.Duration(i) * time.Minute, make([]int, len(levels))}
+			s.values[at] = v
+			samples = append(samples, s)
+		}
+		if got := trendOf(samples, at); got.leaks != test.leaks {
+			t.Errorf("%s %v: %+v, want a leak: %t", test.level, test.values, got, test.leaks)
+		}
+		var out strings.Builder
+		if printTrends(&out, samples); strings.Contains(out.String(), "LEAKS") != test.leaks {
+			t.Errorf("%s %v prints:\n%s", test.level, test.values, &out)
+		}
+	}
+}
+
+func TestRatesArePerHour(t *testing.T) {
+	samples := []sample{{0, make([]int, len(levels))}, {30 * time.Minute, make([]int, len(levels))}}
+	samples[1].values[0] = 5
+	if got := trendOf(samples, 0); got.perHour != 10 {
+		t.Errorf("5 in half an hour are %v per hour", got.perHour)
+	}
+}
