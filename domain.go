@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -42,6 +43,8 @@ func OnConsole(f func(libxl.Domid)) CreateOption {
 // before and there is no domain: what an aborted creation leaves half-made is
 // destroyed, and if that fails too the error says so and has the number.
 //
+// On Arm a PV guest becomes a PVH guest, and an HVM guest is refused.
+//
 // The errors are a *FieldError for what this release cannot be told, and
 // otherwise libxl's codes: libxl.ErrorInval for a configuration that contradicts
 // itself, libxl.ErrorFail for nearly everything else (a missing kernel, a name in
@@ -62,7 +65,7 @@ func (h *Host) DomainCreateNew(ctx context.Context, cfg *libxl.DomainConfig, opt
 func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o createOptions,
 	start func(capi.Ctx, capi.Ptr, *uint32, *capi.AsyncopHow, *capi.AsyncprogressHow) int32) (libxl.Domid, error) {
 	defer f.leave()
-	if f.check(checkCreate(cfg)) {
+	if f.check(checkCreate(cfg, runtime.GOARCH)) {
 		f.name = cfg.CInfo.Name
 	}
 	config := inOut(f, cfg)
@@ -134,12 +137,15 @@ func (h *Host) tidy(fn capi.Fn, domid libxl.Domid, start func(capi.Ctx, *capi.As
 }
 
 // checkCreate refuses what libxl would answer with an assertion or a riddle.
-func checkCreate(cfg *libxl.DomainConfig) error {
+func checkCreate(cfg *libxl.DomainConfig, arch string) error {
 	if cfg == nil {
 		return &FieldError{Problem: "no configuration"}
 	}
 	if cfg.CInfo.Type == libxl.DomainTypeInvalid {
 		return &FieldError{Path: "CInfo.Type", Problem: "not set: want hvm, pv or pvh"}
+	}
+	if cfg.CInfo.Type == libxl.DomainTypeHvm && arch == "arm64" {
+		return &FieldError{Path: "CInfo.Type", Problem: "hvm: guests on Arm are pvh"}
 	}
 	built := cfg.BInfo.Type
 	switch cfg.BInfo.TypeUnion.(type) {

@@ -2,6 +2,7 @@ package xenlight
 
 import (
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
@@ -75,7 +76,7 @@ func (h *Host) SendSysrq(domid libxl.Domid, key byte) error {
 // configuration is not changed. It calls libxl_domain_need_memory.
 func (h *Host) DomainNeedMemory(cfg *libxl.DomainConfig) (memkb uint64, err error) {
 	f := h.begin(capi.FnDomainNeedMemory)
-	f.check(checkCreate(cfg))
+	f.check(checkCreate(cfg, runtime.GOARCH))
 	config := in(f, cfg)
 	err = f.call(func(c capi.Ctx) int32 {
 		return h.lib.DomainNeedMemory(c, config, uint32(libxl.InvalidDomid), &memkb)

@@ -129,9 +129,20 @@ func TestCreationNeedsATypeThatItsUnionShares(t *testing.T) {
 	} {
 		c := libxl.NewDomainConfig()
 		change(c)
-		if err := checkCreate(c); err == nil || err.Error() != name {
+		if err := checkCreate(c, "amd64"); err == nil || err.Error() != name {
 			t.Errorf("got %v, want %s", err, name)
 		}
+	}
+}
+
+func TestArmHasNoHvmGuests(t *testing.T) {
+	c := libxl.NewDomainConfig()
+	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, libxl.NewDomainBuildInfoTypeUnionHvm()
+	if err := checkCreate(c, "amd64"); err != nil {
+		t.Errorf("amd64: %v", err)
+	}
+	if err := checkCreate(c, "arm64"); err == nil || err.Error() != "CInfo.Type: hvm: guests on Arm are pvh" {
+		t.Errorf("arm64: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/go-xenlight/xenlight/internal/capi"
@@ -155,7 +156,7 @@ func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig,
 		kind = colo
 	}
 	how, o := in(f, params), optionsOf(opts)
-	f.check(checkCreate(cfg))
+	f.check(checkCreate(cfg, runtime.GOARCH))
 	fd, answer := f.input(ctx, "r", r, kind), int32(-1)
 	if o.sendBack != nil {
 		answer = f.output("SendBack", o.sendBack, back)
@@ -177,7 +178,7 @@ func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig,
 func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, domid libxl.Domid, opts ...CreateOption) error {
 	f := h.beginDomain(capi.FnDomainSoftReset, domid)
 	defer f.leave()
-	f.check(checkCreate(cfg))
+	f.check(checkCreate(cfg, runtime.GOARCH))
 	config := inOut(f, cfg)
 	if f.err == nil {
 		// libxl would take the domain apart before Xen refuses.

@@ -43,14 +43,10 @@ func checkArmGuests(t *T) {
 	g.start()
 	g.expect("tiny: up pvh")
 
-	before := xenstoreKeys(t)
-	c = t.tiny(libxl.DomainTypePvh, "")
+	// 4.20 would end the process.
 	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, libxl.NewDomainBuildInfoTypeUnionHvm()
 	_, err := t.Host.DomainCreateNew(t.ctx, c)
-	wantCode(t, "DomainCreateNew of an hvm guest", err, libxl.ErrorFail)
-	t.Logf("%v", err)
-	t.noDomain(c.CInfo.Uuid)
-	t.sameKeys(before)
+	wantField(t, "DomainCreateNew of an hvm guest", err, "CInfo.Type")
 }
 
 func checkCreate(t *T, kind libxl.DomainType) {
