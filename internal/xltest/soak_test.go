@@ -21,6 +21,7 @@ func TestTrendsTellLeaksFromNoise(t *testing.T) {
 		{"C heap", []int{300, 380, 310, 360, 320}, false},
 		{"C heap", []int{300, 350, 400, 450, 500}, true}, // 50 KB a round
 		{"resident memory", []int{30000, 34000, 31000, 33000}, false},
+		{"resident memory", []int{30000, 60000, 90000, 120000}, true},
 		{"Xen memory not free", []int{-900000, -900100, -899950, -900000}, false},
 		{"Xen memory not free", []int{-900000, -899500, -899000, -898500}, true},
 		{"threads", []int{11}, true}, // which tells nothing
