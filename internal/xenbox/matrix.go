@@ -309,8 +309,10 @@ func writePrograms(w io.Writer, hosts []*hostReport) {
 	suites := make(map[string][]string)
 	for _, h := range hosts {
 		if h.SHA256 != "" {
-			program := strings.TrimSpace(fmt.Sprintf("`%s` %s", h.SHA256, h.Args))
-			program = fmt.Sprintf("%s: %s, run on %s", h.Arch, program, h.Date)
+			program := fmt.Sprintf("%s: `%s`, run on %s", h.Arch, h.SHA256, h.Date)
+			if h.Args != "" {
+				program += " with `" + h.Args + "`"
+			}
 			suites[program] = append(suites[program], h.Suite)
 		}
 	}

@@ -63,7 +63,7 @@ func TestMatrixOfSavedReports(t *testing.T) {
 		"| PCI | - | 0 / 0 / 1 | - | - |",
 		"| **total** | **1 / 1 / 1** | **1 / 0 / 1** | not run | **5 / 0 / 0**, not finished: exit status 125 |",
 		"| 3 / 2 of 7 | 3 / 2 of 7 | - | - |",
-		"* amd64: `aa`, run on 2026-11-23: bookworm\n* arm64: `bb` -run a, run on 2026-11-23: trixie\n",
+		"* amd64: `aa`, run on 2026-11-23: bookworm\n* arm64: `bb`, run on 2026-11-23 with `-run a`: trixie\n",
 		"Failed on bookworm amd64:\n\n* Flask/a boolean is set\n",
 	} {
 		if !strings.Contains(squeezed, want) {
