@@ -74,14 +74,8 @@ func (f *frame) optionalStr(name, s string) capi.Ptr {
 
 // in is a struct that libxl reads.
 func in[T any](f *frame, x *T) capi.Ptr {
-	if f.err != nil {
-		return nil
-	}
-	v, err := capi.Encode(f.h.lib, x)
-	if err != nil {
-		return f.keep(nil, nil, err)
-	}
-	return f.keep(v, v.Ptr(), nil)
+	p, _ := encode(f, x)
+	return p
 }
 
 // needs refuses a struct without a member that libxl would crash without.
@@ -93,15 +87,20 @@ func (f *frame) needs(path string, missing bool) {
 
 // inOut is a struct that libxl reads and changes.
 func inOut[T any](f *frame, x *T) capi.Ptr {
+	p, v := encode(f, x)
+	f.back = append(f.back, func() error { return v.Get(x) })
+	return p
+}
+
+func encode[T any](f *frame, x *T) (p capi.Ptr, v capi.Value[T]) {
 	if f.err != nil {
-		return nil
+		return nil, v
 	}
 	v, err := capi.Encode(f.h.lib, x)
 	if err != nil {
-		return f.keep(nil, nil, err)
+		return f.keep(nil, nil, err), v
 	}
-	f.back = append(f.back, func() error { return v.Get(x) })
-	return f.keep(v, v.Ptr(), nil)
+	return f.keep(v, v.Ptr(), nil), v
 }
 
 // out is a struct that libxl fills.

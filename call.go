@@ -163,24 +163,19 @@ func (f *frame) text(g func(capi.Ctx) capi.Ptr) (s string, err error) {
 }
 
 // list makes a call that gives an array away, which free takes back.
-func list[T any](f *frame, g func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) (xs []T, err error) {
-	n, decode := int32(-1), error(nil)
-	err = f.call(func(c capi.Ctx) int32 {
-		p := g(c, &n)
+func list[T any](f *frame, g func(capi.Ctx, *int32) capi.Ptr, free func(capi.Ptr, int32)) ([]T, error) {
+	return filledList[T](f, func(c capi.Ctx, p *capi.Ptr, n *uint32) int32 {
+		length := int32(-1)
+		*p = g(c, &length)
+		*n = uint32(length)
 		switch {
-		case p == nil && n == 0:
+		case *p == nil && length == 0:
 			return f.exists(c)
-		case p == nil:
+		case *p == nil:
 			return int32(libxl.ErrorFail)
 		}
-		defer free(p, n)
-		xs, decode = capi.DecodeList[T](f.h.lib, p, int(n))
 		return 0
-	})
-	if err == nil && decode != nil {
-		err = f.because(decode)
-	}
-	return xs, err
+	}, nil, free)
 }
 
 // fullList is list for what is never empty: NULL is an error even where libxl
@@ -269,7 +264,7 @@ func filledList[T any](f *frame, g func(capi.Ctx, *capi.Ptr, *uint32) int32,
 		if mend != nil {
 			mend(p, int(n))
 		}
-		xs, err = capi.DecodeList[T](f.h.lib, p, int(n))
+		xs, err = capi.DecodeList[T](f.h.lib, p, int(int32(n)))
 		return err
 	})
 	err = f.call(func(c capi.Ctx) int32 { return g(c, &p, &n) })

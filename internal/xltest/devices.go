@@ -140,9 +140,9 @@ var p9s = family[libxl.DeviceP9, noInfo]{
 			d.Type = libxl.P9TypeXen9Pfsd
 			const daemon = "/local/domain/0/libxl/xen-9pfs"
 			x := t.xenbus()
-			if _, err := x.read(daemon + "/state"); err != nil {
-				t.ok(x.write(daemon+"/state", "running"), daemon)
-				t.Cleanup(func() { t.ok(x.remove(daemon), daemon) })
+			if _, err := x.Read(daemon + "/state"); err != nil {
+				t.ok(x.Write(daemon+"/state", "running"), daemon)
+				t.Cleanup(func() { t.ok(x.Remove(daemon), daemon) })
 			}
 		}
 		return d
@@ -197,7 +197,7 @@ func (f family[D, I]) there(t *T, g *guest, d *D) {
 	maps.Copy(want, f.keys)
 	x := t.xenbus()
 	for key, value := range want {
-		got, _ := x.read(front + "/" + key)
+		got, _ := x.Read(front + "/" + key)
 		equal(t, front+"/"+key, got, value)
 	}
 	if f.list == nil {

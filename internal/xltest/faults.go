@@ -150,9 +150,9 @@ func checkPlanted(t *T) {
 	x := t.xenbus()
 	was = t.snapshot() // with the connection
 	const key = "/tool/xltest"
-	t.ok(x.write(key, "planted"), "xenstore")
+	t.ok(x.Write(key, "planted"), "xenstore")
 	notice("a key", "xenstore keys")
-	t.ok(x.remove(key), "xenstore")
+	t.ok(x.Remove(key), "xenstore")
 	t.nothingLeft(was)
 
 	file := t.file("", diskSize)

@@ -16,7 +16,8 @@ var hostconfigChecks = []check{
 	{hostconfigSection, "the hypervisor's parameters are set, and xenhypfs has them", checkParameters},
 }
 
-var dumpedScheduler = regexp.MustCompile(`Scheduler: .* \((\w+)\)`)
+// pool0Scheduler is what the hypervisor dumps of pool 0.
+var pool0Scheduler = regexp.MustCompile(`(?s)Cpupool 0:.*?Scheduler: [^\n]* \((\w+)\)`)
 
 func checkSchedulers(t *T) {
 	if _, ok := t.tool("xenhypfs", "cat", "/buildinfo/config"); !ok {
@@ -24,11 +25,14 @@ func checkSchedulers(t *T) {
 	}
 	sched, err := t.Host.GetScheduler()
 	t.ok(err, "GetScheduler")
-	m := dumpedScheduler.FindStringSubmatch(t.debugKey("r"))
-	if m == nil {
+	t.ok(t.Host.SendDebugKeys("r"), "SendDebugKeys")
+	text, err := t.Host.XenConsoleRead(false)
+	t.ok(err, "XenConsoleRead")
+	dumps := pool0Scheduler.FindAllStringSubmatch(text, -1)
+	if len(dumps) == 0 {
 		t.Fatalf("the hypervisor's dump names no scheduler")
 	}
-	equal(t, "GetScheduler", sched.String(), m[1])
+	equal(t, "GetScheduler", sched.String(), dumps[len(dumps)-1][1])
 	cpu := libxl.BitmapOf(t.freeCPU())
 	for _, s := range []libxl.Scheduler{
 		libxl.SchedulerCredit, libxl.SchedulerCredit2, libxl.SchedulerRtds, libxl.SchedulerArinc653, libxl.SchedulerNull,

@@ -43,12 +43,6 @@ func (t *T) debugKey(key string) string {
 // throwAway tells whether the host is one that nobody else uses.
 func throwAway() bool { return os.Getenv("XENBOX") != "" }
 
-// xenstoreRead reads a key.
-func xenstoreRead(key string) (value string, ok bool) {
-	out, err := exec.Command("xenstore-read", key).Output()
-	return strings.TrimSuffix(string(out), "\n"), err == nil
-}
-
 // still makes a paused guest with two vCPUs, which does nothing once it runs.
 func (t *T) still() *guest {
 	info, err := t.Host.GetPhysinfo()

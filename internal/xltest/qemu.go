@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,9 +140,13 @@ func checkScreen(t *T) {
 	c.Vfbs, c.Vkbs = []libxl.DeviceVfb{*screen}, []libxl.DeviceVkb{*libxl.NewDeviceVkb()}
 	g := t.createWithQemu(c)
 	g.boot()
-	for front, back := range map[string]string{"vfb": "vfb", "vkbd": "vkbd"} {
-		g.t.xenstoreIs(g.backendPath(back, 0)+"/state", "4") // connected
-		g.t.xenstoreIs(g.frontendPath(front, 0)+"/state", "4")
+	// QEMU 10 is one only if it is started with -vga xenfb, which libxl does not do.
+	if backends, err := t.xenbus().List(fmt.Sprintf("/local/domain/0/device-model/%d/backends", g.Domid)); err == nil && !slices.Contains(backends, "vfb") {
+		t.Cannot("this QEMU is the backend of %q, not of screens", backends)
+	}
+	for _, device := range []string{"vfb", "vkbd"} {
+		g.t.xenstoreIs(g.backendPath(device, 0)+"/state", "4") // connected
+		g.t.xenstoreIs(g.frontendPath(device, 0)+"/state", "4")
 	}
 	client := t.vnc("127.0.0.1:5909")
 	for text, want := range map[string]byte{`\377`: 0xff, `\100`: 0x40} {
@@ -206,11 +211,11 @@ func checkTalk(t *T) {
 		end.SetReadDeadline(deadline)
 		ends[channel.Name] = end
 	}
-	// The guest's first console is hvc0; which channel is the next it tells.
+	// The guest's first console is hvc0; which channel is which of the others
+	// does not matter.
 	for i := range channels {
 		device := fmt.Sprintf("/dev/hvc%d", 1+i)
-		name := g.sh("cat /sys/class/tty/hvc%d/device/nodename 2>/dev/null; stty -F %s raw -echo; echo ready", 1+i, device)
-		t.Logf("%s: %s", device, name)
+		g.sh("stty -F %s raw -echo", device)
 		g.sh("(read word <%s; echo guest-$word >%s) & sleep 1", device, device)
 	}
 	equal(t, "channels", len(ends), 2)
@@ -235,6 +240,9 @@ func checkShare(t *T) {
 	c := t.config(libxl.DomainTypePv)
 	share := libxl.NewDeviceP9()
 	share.Tag, share.Path, share.SecurityModel = "share", folder, "none"
+	if t.release() >= 19 {
+		share.Type = libxl.P9TypeQemu // else libxl starts no QEMU for it
+	}
 	c.P9S = []libxl.DeviceP9{*share}
 	g := t.createWithQemu(c)
 	g.boot()

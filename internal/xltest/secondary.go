@@ -3,7 +3,6 @@ package xltest
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -24,19 +23,10 @@ var secondaryChecks = []check{
 	{secondarySection, "DomainSoftReset refuses what has not asked for it, and what it cannot reset", checkSoftResetErrors},
 }
 
-// xenstore reads a key; there is none if it is not there.
-func (t *T) xenstore(path string) (value string, ok bool) {
-	if _, err := exec.LookPath("xenstore-read"); err != nil {
-		t.Cannot("xenstore-read is not there")
-	}
-	out, err := exec.CommandContext(t.ctx, "xenstore-read", path).Output()
-	return strings.TrimSuffix(string(out), "\n"), err == nil
-}
-
 // xenstoreIs waits until a key has a value.
 func (t *T) xenstoreIs(path, value string) {
 	t.until(fmt.Sprintf("%s to be %q", path, value), func() bool {
-		v, ok := t.xenstore(path)
+		v, ok := xenstoreRead(path)
 		return ok && v == value
 	})
 }
@@ -46,7 +36,7 @@ func (g *guest) path(key string) string { return fmt.Sprintf("/local/domain/%d/%
 
 // key is what a guest's own folder in xenstore has.
 func (g *guest) key(key string) string {
-	value, ok := g.t.xenstore(g.path(key))
+	value, ok := xenstoreRead(g.path(key))
 	if !ok {
 		g.t.Fatalf("%s is not there", g.path(key))
 	}
@@ -61,7 +51,7 @@ func checkRename(t *T) {
 		now := g.key("name")
 		t.ok(t.Host.DomainRename(g.Domid, now, name), "DomainRename")
 		equal(t, "the name in xenstore", g.key("name"), name)
-		vm, ok := t.xenstore("/vm/" + g.Config.CInfo.Uuid.String() + "/name")
+		vm, ok := xenstoreRead("/vm/" + g.Config.CInfo.Uuid.String() + "/name")
 		equal(t, "/vm/UUID/name is there", ok, true)
 		equal(t, "/vm/UUID/name", vm, name)
 	}
@@ -86,7 +76,7 @@ func checkPreserve(t *T) {
 	t.ok(t.Host.DomainPreserve(g.Domid, &g.Config.CInfo, "-old", uuid), "DomainPreserve")
 	equal(t, "the preserved domain's name", g.key("name"), name+"-old")
 	equal(t, "the preserved domain's folder", g.key("vm"), "/vm/"+uuid.String())
-	inStore, _ := t.xenstore("/vm/" + uuid.String() + "/uuid")
+	inStore, _ := xenstoreRead("/vm/" + uuid.String() + "/uuid")
 	equal(t, "its UUID", inStore, uuid.String())
 	equal(t, "Shutdown", g.info().Shutdown, true)
 

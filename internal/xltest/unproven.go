@@ -14,9 +14,8 @@ var unproven = []string{
 	"WithProgress tells how far the saving of a guest is",
 	"WaitForMemoryTarget waits for a guest that gives memory back, and not longer than asked",
 	"pools have the schedulers that the hypervisor was built with, and no others",
-	"a PV Linux guest draws on a screen, which a VNC client sees, and hears its keys",
-	"a PV Linux guest and dom0 talk over a terminal and a socket",
-	"a PV Linux guest and dom0 share a folder", // passed on 4.17
+	"a PV Linux guest draws on a screen, which a VNC client sees, and hears its keys", // passed on 4.17
+	"a PV Linux guest and dom0 share a folder",                                        // passed on 4.17
 }
 
 // Unproven is the number of checks that are made with -all only.

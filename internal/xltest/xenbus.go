@@ -1,80 +1,27 @@
 package xltest
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
+
+	"github.com/go-xenlight/xenlight/internal/xenstore"
 )
 
-// xenbus is a connection to xenstored in which libxl has no part.
-type xenbus struct{ f *os.File }
-
-// The messages of xenstore's protocol.
-const (
-	xsDirectory = 1
-	xsRead      = 2
-	xsWrite     = 11
-	xsRm        = 13
-	xsError     = 16
-)
-
-// xenbus opens a connection until the end of the check.
-func (t *T) xenbus() xenbus {
-	f, err := os.OpenFile("/dev/xen/xenbus", os.O_RDWR, 0)
+// xenbus opens a connection to xenstore, in which libxl has no part, until the
+// end of the check.
+func (t *T) xenbus() *xenstore.Conn {
+	c, err := xenstore.Open()
 	if err != nil {
 		t.Cannot("no way to xenstore but libxl's: %v", err)
 	}
-	t.Cleanup(func() { f.Close() })
-	return xenbus{f}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
-// ask sends a message and returns the answer.
-func (x xenbus) ask(kind uint32, payload string) (string, error) {
-	var m []byte
-	for _, word := range []uint32{kind, 0, 0, uint32(len(payload))} {
-		m = binary.NativeEndian.AppendUint32(m, word)
-	}
-	if _, err := x.f.Write(append(m, payload...)); err != nil {
-		return "", err
-	}
-	head := make([]byte, 16)
-	if _, err := io.ReadFull(x.f, head); err != nil {
-		return "", err
-	}
-	answer := make([]byte, binary.NativeEndian.Uint32(head[12:]))
-	if _, err := io.ReadFull(x.f, answer); err != nil {
-		return "", err
-	}
-	text := strings.TrimRight(string(answer), "\x00")
-	if binary.NativeEndian.Uint32(head) == xsError {
-		return "", fmt.Errorf("xenstored: %s", text)
-	}
-	return text, nil
-}
-
-func (x xenbus) read(key string) (string, error) { return x.ask(xsRead, key+"\x00") }
-
-func (x xenbus) write(key, value string) error {
-	_, err := x.ask(xsWrite, key+"\x00"+value)
-	return err
-}
-
-// remove removes a key and those below it.
-func (x xenbus) remove(key string) error {
-	_, err := x.ask(xsRm, key+"\x00")
-	return err
-}
-
-// list lists the names below a key.
-func (x xenbus) list(key string) []string {
-	names, err := x.ask(xsDirectory, key+"\x00")
-	if err != nil || names == "" {
-		return nil
-	}
-	return strings.Split(names, "\x00")
+// xenstoreRead reads a key.
+func xenstoreRead(key string) (value string, ok bool) {
+	value, err := xenstore.Read(key)
+	return value, err == nil
 }
 
 // backendPath is where the backend of a guest's device is in xenstore.
@@ -101,11 +48,12 @@ func (g *guest) playBackend(kind string) {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			for _, devid := range x.list(folder) {
+			devids, _ := x.List(folder)
+			for _, devid := range devids {
 				key := folder + "/" + devid + "/state"
-				state, _ := x.read(key)
+				state, _ := x.Read(key)
 				if answer, ok := answers[state]; ok {
-					x.write(key, answer)
+					x.Write(key, answer)
 				}
 			}
 			select {
