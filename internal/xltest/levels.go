@@ -53,8 +53,8 @@ type level struct {
 // thread, Go's runtime keeps memory for later and threads that it has needed once (at
 // most 10 for each of two Hosts), and Xen has caches. The build of a big guest takes
 // 8 MB at once, after which malloc keeps up to 16 MB for each arena: what of C's
-// memory is in use is the figure that tells of small leaks. A guest takes more than 4 MB of the host's
-// memory, so that one that is left shows.
+// memory is in use is the figure that tells of small leaks. A guest takes more than
+// 4 MB of the host's memory, so that one that is left shows.
 var levels = []level{
 	{"domains", "", 0, func(s *snapshot) int { return len(s.domains) }},
 	{"xenstore keys", "", 0, func(s *snapshot) int { return len(s.xenstore) }},
