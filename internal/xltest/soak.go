@@ -29,7 +29,6 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 	o.All = true // who soaks wants to know
 	var samples []sample
 	var start time.Time
-	guests := 0
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
 		for _, c := range slices.Concat(loadChecks, crowdChecks, faultChecks) {
 			if !o.selects(c) {
@@ -53,8 +52,6 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		}
 		if round == 0 {
 			start = time.Now()
-		} else {
-			guests += o.Load.Creations + o.Load.Guests
 		}
 		var values []int
 		for _, l := range levels {
@@ -70,7 +67,7 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintf(out, "\n%d rounds, some %d guests, after a first round\n", len(samples)-1, guests)
+	fmt.Fprintf(out, "\n%d rounds after a first one\n", len(samples)-1)
 	return printTrends(out, samples) || failed, nil
 }
 
