@@ -11,8 +11,9 @@ import (
 
 // Device9PfsAdd gives the domain a 9P filesystem, also while it runs. Path,
 // Tag and SecurityModel have to be set. The number (Devid) is copied back to
-// p9. libxl.ErrorInval means that one of them is missing. It calls
-// libxl_device_9pfs_add. Since Xen 4.19.
+// p9. libxl.ErrorInval means that one of them is missing. For one in a
+// DomainConfig libxl starts a QEMU; since Xen 4.19 only if Type says
+// libxl.P9TypeQemu. It calls libxl_device_9pfs_add. Since Xen 4.19.
 func (h *Host) Device9PfsAdd(ctx context.Context, domid libxl.Domid, p9 *libxl.DeviceP9) error {
 	f := h.beginDomain(capi.FnDevice9PfsAdd, domid)
 	f.mustExist()

@@ -20,6 +20,11 @@ var cpupoolChecks = []check{
 // freeCPU takes a CPU from pool 0, which gets it back after the check. It is one
 // that no vCPU is pinned to, for Xen would end the pinning.
 func (t *T) freeCPU() int {
+	sched, err := t.Host.GetScheduler()
+	t.ok(err, "GetScheduler")
+	if t.panics(sched) {
+		t.Cannot("this hypervisor hangs when a CPU leaves pool 0 with %s", sched)
+	}
 	cpus, pinned := t.pool0(), t.pinned()
 	for _, cpu := range slices.Backward(cpus) {
 		if cpu == 0 || len(cpus) == 1 || pinned.Test(cpu) {
