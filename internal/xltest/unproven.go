@@ -13,9 +13,7 @@ var unproven = []string{
 	"all watches that ask for it are told once that a guest ejects a medium", // passed on 4.20
 	"WithProgress tells how far the saving of a guest is",                    // passed on 4.20
 	"WaitForMemoryTarget waits for a guest that gives memory back, and not longer than asked",
-	"pools have the schedulers that the hypervisor was built with, and no others",
-	"a PV Linux guest draws on a screen, which a VNC client sees, and hears its keys", // passed on 4.17
-	"a PV Linux guest and dom0 share a folder",                                        // passed on 4.17
+	"a PV Linux guest and dom0 share a folder", // passed on 4.17
 }
 
 // Unproven is the number of checks that are made with -all only.
