@@ -103,10 +103,10 @@ host-%: build $(SHIM) $(TINY)
 	$(XENBOX) run -suite $* -- bin/firstguest
 	$(XENBOX) matrix -targets $*-amd64 -reports bin/matrix -send $(TINY) -- bin/xltest
 	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -fetch /tmp/report:bin/numa.$*.json -- \
-		bin/xltest -json /tmp/report -run '$(ON_NODES)'
+		bin/xltest -json /tmp/report -run '$(ON_NODES)' -kill-xenstored
 	bin/xlidl coverage bin/matrix/$*-amd64.json bin/numa.$*.json
 
-# What means more on a host with several NUMA nodes.
+# What means more on a host with several NUMA nodes, which is lost in the end.
 ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools
 
 MINUTES ?= 10

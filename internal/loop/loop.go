@@ -23,8 +23,8 @@ var (
 	// ErrClosed is the error of whatever uses a closed loop, or is aborted because
 	// the loop closes.
 	ErrClosed = errors.New("host is closed")
-	// ErrBroken is the error of whatever uses a loop to which libxl has reported
-	// that it can no longer tell what happens.
+	// ErrBroken is the error of whatever uses a loop whose libxl can no longer tell
+	// what happens, as it has reported, or because xenstored has ended.
 	ErrBroken = errors.New("libxl's event machinery has failed")
 )
 
@@ -52,6 +52,7 @@ type Loop struct {
 	gate      chan struct{} // one element for each thread inside libxl
 	abortGate chan struct{} // the same for aborts, which must not queue behind what they abort
 	wakeFd    int
+	lifeline  int // polled by the pump
 	childDied atomic.Bool
 	stop      atomic.Bool
 	pumpDone  chan struct{}
@@ -100,6 +101,7 @@ func New(lib *capi.Lib, logger *slog.Logger, step func(Progress)) (*Loop, error)
 		unix.Close(wakeFd)
 		return nil, &StartError{libxl.Error(rc), lines}
 	}
+	l.lifeline = lifeline()
 	subscribe(l)
 	go l.pump()
 	return l, nil
@@ -249,7 +251,7 @@ func (l *Loop) abort(how *capi.AsyncopHow) {
 	l.lib.AoAbort(l.ctx, how)
 }
 
-// breakdown records that libxl has given up. It may run on any thread inside
+// breakdown records that libxl has given up, or has to. It may run on any thread inside
 // libxl.
 func (l *Loop) breakdown(why string) {
 	l.brokenOnce.Do(func() {
@@ -319,6 +321,9 @@ func (l *Loop) close() error {
 	l.wake()
 	<-l.pumpDone
 	unsubscribe(l)
+	if l.lifeline >= 0 {
+		unix.Close(l.lifeline)
+	}
 	select {
 	case <-l.broken:
 		// Operations may still be in progress inside libxl, and freeing their

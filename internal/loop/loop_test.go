@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -282,20 +283,39 @@ func TestCloseAbortsAndWaits(t *testing.T) {
 }
 
 func TestBreakdownEndsEverything(t *testing.T) {
-	if os.Getenv(breaking) == "" {
+	how := os.Getenv(breaking)
+	if how == "" {
 		closed(t, open(t, slog.DiscardHandler)) // or skip
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestBreakdownEndsEverything$", "-test.v")
-		cmd.Env = append(os.Environ(), breaking+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestBreakdownEndsEverything") {
-			t.Errorf("%v\n%s", err, out)
+		for _, how := range []string{"the test says so", "xenstored has ended"} {
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestBreakdownEndsEverything$", "-test.v")
+			cmd.Env = append(os.Environ(), breaking+"="+how)
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestBreakdownEndsEverything") {
+				t.Errorf("%s: %v\n%s", how, err, out)
+			}
 		}
 		return
 	}
+	socket := filepath.Join(t.TempDir(), "socket")
+	t.Setenv("XENSTORED_PATH", socket)
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
 	l := open(t, slog.DiscardHandler)
+	daemon, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	op := begin(t.Context(), l)
 	<-op.handle
-	l.breakdown("the test says so")
-	if got := <-op.outcome; !got.Lost || !errors.Is(got.Err, ErrBroken) {
+	if how == "xenstored has ended" {
+		daemon.Close()
+	} else {
+		defer daemon.Close()
+		l.breakdown(how)
+	}
+	if got := <-op.outcome; !got.Lost || !errors.Is(got.Err, ErrBroken) || !strings.Contains(got.Err.Error(), how) {
 		t.Errorf("got %+v", got)
 	}
 	<-l.pumpDone

@@ -13,6 +13,7 @@ import (
 // pump is the only place that waits for libxl's descriptors.
 func (l *Loop) pump() {
 	defer close(l.pumpDone)
+	const own = 2 // descriptors that are not libxl's
 	fds := make([]unix.PollFd, 8)
 	for !l.stop.Load() && !l.isBroken() {
 		if l.childDied.Swap(false) {
@@ -22,9 +23,9 @@ func (l *Loop) pump() {
 		if l.isBroken() {
 			return
 		}
-		n, timeout, rc := l.lib.Beforepoll(l.ctx, fds[1:])
-		if n > len(fds)-1 {
-			fds = make([]unix.PollFd, 2*n+1)
+		n, timeout, rc := l.lib.Beforepoll(l.ctx, fds[own:])
+		if n > len(fds)-own {
+			fds = make([]unix.PollFd, 2*n+own)
 			continue
 		}
 		if rc != 0 {
@@ -32,7 +33,8 @@ func (l *Loop) pump() {
 			return
 		}
 		fds[0] = unix.PollFd{Fd: int32(l.wakeFd), Events: unix.POLLIN}
-		if _, err := unix.Poll(fds[:n+1], timeout); err != nil {
+		fds[1] = unix.PollFd{Fd: int32(l.lifeline)}
+		if _, err := unix.Poll(fds[:n+own], timeout); err != nil {
 			if err == unix.EINTR {
 				continue
 			}
@@ -43,7 +45,11 @@ func (l *Loop) pump() {
 			var buf [8]byte
 			_, _ = unix.Read(l.wakeFd, buf[:])
 		}
-		l.lib.Afterpoll(l.ctx, fds[1:n+1])
+		if cut(&fds[1]) {
+			l.breakdown("xenstored has ended")
+			return
+		}
+		l.lib.Afterpoll(l.ctx, fds[own:n+own])
 	}
 }
 

@@ -16,9 +16,6 @@ const nobody = 0x7ff4
 // when that comes it looks for those that it was asked about. Asked about nobody,
 // it finds nobody gone each time.
 //
-// The watch also makes libxl notice at once that its connection to xenstore has
-// died, whatever else the Host does.
-//
 // The pump must not run yet: it could come upon the first event before libxl has
 // said what to cancel.
 func (l *Loop) listen() int32 {

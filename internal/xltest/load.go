@@ -46,7 +46,6 @@ type churn struct {
 	t                                         *T
 	kinds                                     []libxl.DomainType
 	disk                                      libxl.DeviceDisk // of every other guest
-	create, destroy                           time.Duration    // how long they take
 	created, refused, aborted, late, destroys atomic.Int32     // see checkRandomCancels
 }
 
