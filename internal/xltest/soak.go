@@ -26,7 +26,6 @@ type sample struct {
 // there is at the end of each round, and by how much that grows in an hour. It
 // tells whether a check failed or something leaks.
 func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Duration, out io.Writer) (failed bool, err error) {
-	o.All = true // who soaks wants to know
 	var samples []sample
 	var start time.Time
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
