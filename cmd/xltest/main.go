@@ -76,8 +76,12 @@ func run() (failed bool, err error) {
 			return false, err
 		}
 	}
+	chosen := xltest.Checks(o)
+	if len(chosen) == 0 && !*last {
+		return false, errors.New("-section and -run leave no check: see -list")
+	}
 	if *list {
-		for _, name := range xltest.Checks(o) {
+		for _, name := range chosen {
 			fmt.Println(name)
 		}
 		return false, nil

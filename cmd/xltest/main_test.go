@@ -38,6 +38,9 @@ func TestProgramListsAndRefuses(t *testing.T) {
 	if status != 0 || strings.Count(some, "\n") != 1 || !strings.Contains(all, some) {
 		t.Errorf("-list of one: status %d, %q", status, some)
 	}
+	if status, _, says := start(t, program, "-run", "no such check"); status != 2 || !strings.Contains(says, "leave no check") {
+		t.Errorf("-run of nothing: status %d, %q", status, says)
+	}
 	if status, _, says := start(t, program, "-run", "("); status != 2 || !strings.Contains(says, "missing closing )") {
 		t.Errorf("-run (: status %d, %q", status, says)
 	}
