@@ -89,7 +89,8 @@ type hostReport struct {
 	Sections    []sectionCount
 	Total       sectionCount
 	Failed      []string // the names of the checks that failed
-	Error       string   // why there is no report, or not all of it
+	Functions   []functionCount
+	Error       string // why there is no report, or not all of it
 }
 
 // A sectionCount is a section of xltest's report.
@@ -97,6 +98,13 @@ type sectionCount struct {
 	Name                       string
 	Passed, Failed, Untestable int
 	Bound, Called, Succeeded   int
+}
+
+// A functionCount tells how often the program has called a function of libxl: it
+// is there for "xlidl coverage".
+type functionCount struct {
+	Name              string
+	Called, Succeeded uint64
 }
 
 // cell is a table's cell about the section.
@@ -110,9 +118,10 @@ func (c sectionCount) cell() string {
 // readReport takes what the matrix needs from xltest's report.
 func (h *hostReport) readReport(data []byte) error {
 	var r struct {
-		Xen     string
-		Results []struct{ Section, Name, Status string }
-		Total   sectionCount
+		Xen       string
+		Results   []struct{ Section, Name, Status string }
+		Functions []functionCount
+		Total     sectionCount
 	}
 	var sections struct{ Sections []sectionCount }
 	if err := errors.Join(json.Unmarshal(data, &r), json.Unmarshal(data, &sections)); err != nil {
@@ -121,7 +130,7 @@ func (h *hostReport) readReport(data []byte) error {
 	if r.Xen == "" || len(r.Results) == 0 {
 		return errors.New("the report has no results")
 	}
-	h.Xen, h.Sections, h.Total = r.Xen, sections.Sections, r.Total
+	h.Xen, h.Sections, h.Total, h.Functions = r.Xen, sections.Sections, r.Total, r.Functions
 	for _, c := range r.Results {
 		if c.Status == "failed" {
 			h.Failed = append(h.Failed, c.Section+"/"+c.Name)
