@@ -68,7 +68,8 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 	if f.check(checkCreate(cfg, runtime.GOARCH)) {
 		f.name = cfg.CInfo.Name
 	}
-	config := inOut(f, cfg)
+	config, written := encode(f, forArch(cfg, runtime.GOARCH))
+	f.back = append(f.back, func() error { return written.Get(cfg) })
 	number := f.word(uint32(libxl.InvalidDomid))
 	progress, forget := f.onConsole(o.console)
 	defer forget()
@@ -91,6 +92,18 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 	}
 	h.events.born(domid, cfg.CInfo.Uuid)
 	return domid, err
+}
+
+// forArch is the configuration with what libxl forgets: on Arm it stores the
+// domain's without its default for ACPI, and libxl_set_memory_target ends the
+// process when it comes upon that.
+func forArch(cfg *libxl.DomainConfig, arch string) *libxl.DomainConfig {
+	if arch != "arm64" || cfg == nil || !cfg.BInfo.Acpi.IsDefault() {
+		return cfg
+	}
+	cfg = cfg.Clone()
+	cfg.BInfo.Acpi.Set(false)
+	return cfg
 }
 
 // onConsole has a function called when an operation's domain gets a console.

@@ -46,8 +46,11 @@ func (h *Host) GetMemoryTarget(domid libxl.Domid) (target uint64, err error) {
 // more again. It does not wait for the guest: see [Host.WaitForMemoryTarget].
 //
 // libxl.ErrorInval means more than the domain's maximum, or less than 128 MB
-// for dom0; libxl.ErrorLockFail that there is no such domain. It calls
-// libxl_set_memory_target.
+// for dom0; libxl.ErrorLockFail that there is no such domain.
+//
+// On Arm libxl ends the process if the domain was created, by another program,
+// with its ACPI left at the default: [Host.DomainCreateNew] never does so. It
+// calls libxl_set_memory_target.
 func (h *Host) SetMemoryTarget(domid libxl.Domid, targetMemkb int64, relative bool, enforce bool) error {
 	f := h.beginDomain(capi.FnSetMemoryTarget, domid)
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SetMemoryTarget(c, uint32(domid), targetMemkb, relative, enforce) })
