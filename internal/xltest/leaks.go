@@ -167,7 +167,7 @@ func listXenstore() []string {
 
 // kept matches what libxl makes when it is needed first and keeps: folders, where
 // it looks for the drivers of PCI devices, and what it knows of dom0's memory.
-var kept = regexp.MustCompile(`^(/vm|/libxl|/libxl/pci(/[-0-9a-f]+)?|/local/domain/0/device-model|/local/domain/0/memory(/(target|static-max|freemem-slack))?)$`)
+var kept = regexp.MustCompile(`^(/vm|/libxl|/libxl/pci(/[-0-9a-f]+)?|/local/domain/0/(device-model|libxl)|/local/domain/0/memory(/(target|static-max|freemem-slack))?)$`)
 
 // xenstoreKeys is listXenstore for checks that compare.
 func xenstoreKeys(t *T) []string {
