@@ -96,16 +96,12 @@ func readNames(file string, known func(string) bool) (names []string, err error)
 
 func setupCoverage(flags *flag.FlagSet) func(io.Writer) error {
 	only := flags.String("names", "", "count also the functions that this `FILE` names, in CSV, one a line")
-	find := module(flags)
+	load := loader(flags)
 	return func(w io.Writer) error {
 		if flags.NArg() == 0 {
 			return errUsage
 		}
-		dir, err := find()
-		if err != nil {
-			return err
-		}
-		i, err := idl.LoadInterface(dir)
+		i, err := load()
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func parseRelease(s string) (idl.Release, abi.Release, error) {
 
 func setupDiff(flags *flag.FlagSet) func(io.Writer) error {
 	archName := archFlag(flags)
-	find := module(flags)
+	load := loader(flags)
 	return func(w io.Writer) error {
 		if flags.NArg() != 2 {
 			return errUsage
@@ -59,11 +59,7 @@ func setupDiff(flags *flag.FlagSet) func(io.Writer) error {
 		if err != nil {
 			return err
 		}
-		dir, err := find()
-		if err != nil {
-			return err
-		}
-		i, err := idl.LoadInterface(dir)
+		i, err := load()
 		if err != nil {
 			return err
 		}

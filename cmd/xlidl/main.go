@@ -145,6 +145,18 @@ func module(flags *flag.FlagSet) func() (string, error) {
 	return func() (string, error) { return idl.FindModule(*dir) }
 }
 
+// loader is module for those who want the interface that is in it.
+func loader(flags *flag.FlagSet) func() (*idl.Interface, error) {
+	find := module(flags)
+	return func() (*idl.Interface, error) {
+		dir, err := find()
+		if err != nil {
+			return nil, err
+		}
+		return idl.LoadInterface(dir)
+	}
+}
+
 func setupImport(flags *flag.FlagSet) func(io.Writer) error {
 	out := flags.String("o", "", "write the schema to `FILE` (default idl/libxl.json of the module)")
 	find := module(flags)
@@ -202,16 +214,12 @@ func setupGenerate(flags *flag.FlagSet) func(io.Writer) error {
 
 func setupFunctions(flags *flag.FlagSet) func(io.Writer) error {
 	format := flags.String("format", "table", "`FORMAT`: csv or table")
-	find := module(flags)
+	load := loader(flags)
 	return func(w io.Writer) error {
 		if flags.NArg() > 0 {
 			return errUsage
 		}
-		dir, err := find()
-		if err != nil {
-			return err
-		}
-		i, err := idl.LoadInterface(dir)
+		i, err := load()
 		if err != nil {
 			return err
 		}
@@ -224,16 +232,12 @@ func setupFunctions(flags *flag.FlagSet) func(io.Writer) error {
 }
 
 func setupShow(flags *flag.FlagSet) func(io.Writer) error {
-	find := module(flags)
+	load := loader(flags)
 	return func(w io.Writer) error {
 		if flags.NArg() == 0 {
 			return errUsage
 		}
-		dir, err := find()
-		if err != nil {
-			return err
-		}
-		i, err := idl.LoadInterface(dir)
+		i, err := load()
 		if err != nil {
 			return err
 		}
