@@ -1,9 +1,6 @@
 package libxl
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // enumTable has the names of an enumeration's values; they are all that its
 // methods need.
@@ -44,11 +41,32 @@ func (t *enumTable) marshal(v int32) ([]byte, error) {
 // parseEnum finds a value by its name as libxl's from_string does.
 func parseEnum[T ~int32](t *enumTable, s string) (T, error) {
 	for i := range t.values {
-		if strings.EqualFold(t.values[i].name, s) {
+		if equalFold(t.values[i].name, s) {
 			return T(t.values[i].value), nil
 		}
 	}
 	return 0, fmt.Errorf("libxl: %q is no %s", s, t.goName)
+}
+
+// equalFold is C's strcasecmp in the locale C. That of package strings also takes
+// letters beyond ASCII for such within: the Kelvin sign for a k.
+func equalFold(s, t string) bool {
+	if len(s) != len(t) {
+		return false
+	}
+	for i := range len(s) {
+		if lower(s[i]) != lower(t[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
 }
 
 func enumValues[T ~int32](t *enumTable) []T {

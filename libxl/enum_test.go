@@ -16,6 +16,9 @@ type enumType interface {
 	IsValid() bool
 }
 
+// beyondASCII puts in letters that Unicode takes for k and s in capitals.
+var beyondASCII = strings.NewReplacer("k", "\u212a", "s", "\u017f")
+
 func roundTrip[T enumType, P interface {
 	*T
 	encoding.TextUnmarshaler
@@ -50,8 +53,18 @@ func roundTrip[T enumType, P interface {
 	if _, err := unknown.MarshalText(); err == nil || unknown.IsValid() {
 		t.Errorf("%T: an unknown value is taken as valid", unknown)
 	}
-	if got, err := parse("no such name"); err == nil || got != 0 {
-		t.Errorf("%T: an unknown name is read as %d, %v", unknown, int32(got), err)
+	s := values[0].String()
+	for _, name := range []string{"no such name", "", s + " ", s[1:], s + "\x00"} {
+		if got, err := parse(name); err == nil || got != 0 {
+			t.Errorf("%T: an unknown name, %q, is read as %d, %v", unknown, name, int32(got), err)
+		}
+	}
+	for _, v := range values {
+		if name := beyondASCII.Replace(v.String()); name != v.String() {
+			if got, err := parse(name); err == nil {
+				t.Errorf("%T: %q is read as %d, which libxl does not do", unknown, name, int32(got))
+			}
+		}
 	}
 }
 
