@@ -152,6 +152,15 @@ func (b Bitmap) And(c Bitmap) Bitmap {
 	return b
 }
 
+// AndNot returns the bits that are set in b and not in c, with b's room.
+func (b Bitmap) AndNot(c Bitmap) Bitmap {
+	b = b.Clone()
+	for i := range min(len(b.bits), len(c.bits)) {
+		b.bits[i] &^= c.bits[i]
+	}
+	return b
+}
+
 // Equal says whether the same bits are set, whatever the lengths.
 func (b Bitmap) Equal(c Bitmap) bool {
 	for i := range max(len(b.bits), len(c.bits)) {

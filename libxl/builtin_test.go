@@ -166,6 +166,10 @@ func TestBitmapsTogether(t *testing.T) {
 		{"b and a", b.And(a), "3", "0x08", 8},
 		{"a or nothing", a.Or(Bitmap{}), "1,3", "0x0a", 8},
 		{"a and nothing", a.And(Bitmap{}), "", "0x", 0},
+		{"a without b", a.AndNot(b), "1", "0x02", 8},
+		{"b without a", b.AndNot(a), "9", "0x0200", 16},
+		{"a without nothing", a.AndNot(Bitmap{}), "1,3", "0x0a", 8},
+		{"nothing without a", Bitmap{}.AndNot(a), "", "0x", 0},
 	}
 	for _, test := range tests {
 		if test.got.String() != test.text || test.got.Hex() != test.hex || test.got.Len() != test.room {
@@ -174,9 +178,9 @@ func TestBitmapsTogether(t *testing.T) {
 		}
 	}
 	// What they return shares no bits.
-	or, and := a.Or(b), a.And(b)
-	or.Fill()
-	and.Fill()
+	for _, c := range []Bitmap{a.Or(b), a.And(b), a.AndNot(Bitmap{})} {
+		c.Fill()
+	}
 	if a.String() != "1,3" || b.String() != "3,9" {
 		t.Errorf("a is %s and b is %s after changing others", a, b)
 	}
