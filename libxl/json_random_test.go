@@ -3,10 +3,14 @@ package libxl_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-xenlight/xenlight/internal/abi"
 	"github.com/go-xenlight/xenlight/internal/abi/abitest"
+	"github.com/go-xenlight/xenlight/libxl"
 )
 
 func TestEveryStructIsTested(t *testing.T) {
@@ -117,5 +121,57 @@ func TestClonesAreEqualAndShareNothing(t *testing.T) {
 				t.Fatalf("%s: Equal is %t for\n%s\n%s", typ.Go, typ.Equal(x, z), before, after)
 			}
 		}
+	}
+}
+
+// FuzzJSON lets every type read any text: it may refuse it, but what it has read
+// is JSON, and the same when it is written and read again.
+func FuzzJSON(f *testing.F) {
+	r := abitest.NewFiller(4)
+	for i, typ := range abitest.Types {
+		for range 3 {
+			text, err := r.Random(typ).MarshalJSON()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(uint16(i), text)
+		}
+	}
+	config := slices.IndexFunc(abitest.Types, func(t abitest.Type) bool { return t.Struct == abi.DomainConfig })
+	_, listed := listed(f)
+	for _, text := range []string{
+		string(listed),
+		`{"b_info":{"type.hvm":{"vnc":{"enable":"True"},"ms_vm_genid":[1,2]},"cpuid":{"cpuid":[],"msr":[]}}}`,
+		`{"channels":[{"connection.socket":{"path":"\u00e9"}},{"connection.pty":{}}],"nics":[{"mac":"00:16:3e:00:00:01"}]}`,
+	} {
+		f.Add(uint16(config), []byte(text))
+	}
+	f.Fuzz(func(t *testing.T, n uint16, text []byte) {
+		readAnything(t, abitest.Types[int(n)%len(abitest.Types)], text)
+	})
+}
+
+func readAnything(t *testing.T, typ abitest.Type, text []byte) {
+	x, y := typ.New(), typ.New()
+	var e *libxl.JSONError
+	if err := x.UnmarshalJSON(text); err != nil {
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: an error of another type: %v", typ.Go, err)
+		}
+		return
+	}
+	if !json.Valid(text) {
+		t.Fatalf("%s: read what is no JSON: %q", typ.Go, text)
+	}
+	written, err := x.MarshalJSON()
+	if err != nil {
+		// Only leaves that are there twice can be read but not written.
+		if errors.As(err, &e) && strings.HasSuffix(e.Problem, "is there twice") {
+			return
+		}
+		t.Fatalf("%s: %v\n%s", typ.Go, err, text)
+	}
+	if err := y.UnmarshalJSON(written); err != nil || !typ.Equal(x, y) {
+		t.Fatalf("%s: %v\nread    %+v\nwritten %s\nread    %+v", typ.Go, err, x, written, y)
 	}
 }

@@ -271,39 +271,6 @@ func TestOtherWritersAreUnderstood(t *testing.T) {
 	}
 }
 
-func FuzzDomainConfigJSON(f *testing.F) {
-	_, config := listed(f)
-	f.Add([]byte(config))
-	f.Add([]byte(`{"b_info":{"type.hvm":{"vnc":{"enable":"True"},"ms_vm_genid":[1,2]},"cpuid":{"cpuid":[],"msr":[]}}}`))
-	f.Add([]byte(`{"channels":[{"connection.socket":{"path":"\u00e9"}},{"connection.pty":{}}],"nics":[{"mac":"00:16:3e:00:00:01"}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var x, y libxl.DomainConfig
-		err := x.UnmarshalJSON(text)
-		if err == nil && !json.Valid(text) {
-			t.Fatalf("read what is no JSON: %q", text)
-		}
-		if err != nil {
-			var e *libxl.JSONError
-			if !errors.As(err, &e) {
-				t.Fatalf("an error of another type: %v", err)
-			}
-			return
-		}
-		written, err := x.MarshalJSON()
-		if err != nil {
-			var e *libxl.JSONError
-			// Only leaves that are there twice can be read but not written.
-			if errors.As(err, &e) && strings.HasSuffix(e.Problem, "is there twice") {
-				return
-			}
-			t.Fatalf("%v\n%s", err, text)
-		}
-		if err := y.UnmarshalJSON(written); err != nil || !x.Equal(&y) {
-			t.Fatalf("%v\nread    %+v\nwritten %s\nread    %+v", err, x, written, y)
-		}
-	})
-}
-
 func BenchmarkDomainConfigJSON(b *testing.B) {
 	_, config := listed(b)
 	var c libxl.DomainConfig
