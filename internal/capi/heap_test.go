@@ -91,6 +91,7 @@ func TestHeapChild(t *testing.T) {
 		t.Error("that is too few: the test has become blind")
 	}
 	h.exhausted(t, l)
+	h.refused(t, l, rounds)
 	h.planted(t, l)
 }
 
@@ -178,6 +179,51 @@ func (h heap) exhausted(t *testing.T, l *Lib) {
 		}
 		if !errors.Is(err, ErrNoMemory) {
 			t.Fatalf("no memory after %d blocks: got %v", n, err)
+		}
+	}
+}
+
+// defects are what Check finds when it has seen much of a configuration.
+var defects = map[string]func(c *libxl.DomainConfig){
+	"BInfo.ExtraPv[9]":  func(c *libxl.DomainConfig) { c.BInfo.ExtraPv[9] = "a\x00b" },
+	`CInfo.Xsdata["b"]`: func(c *libxl.DomainConfig) { c.CInfo.Xsdata["b"] = "\x00" },
+	"BInfo.TypeUnion":   func(c *libxl.DomainConfig) { c.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionHvm() },
+	"BInfo.TypeUnion.PvshimPath": func(c *libxl.DomainConfig) {
+		c.BInfo.TypeUnion = &libxl.DomainBuildInfoTypeUnionPvh{PvshimPath: "\x00"}
+	},
+	"Disks[3].Removable": func(c *libxl.DomainConfig) { c.Disks[3].Removable = 1 << 31 },
+	"Nics[3].Script":     func(c *libxl.DomainConfig) { c.Nics[3].Script = "\x00" },
+	"Channels[1].ConnectionUnion": func(c *libxl.DomainConfig) {
+		c.Channels[1].ConnectionUnion = (*libxl.DeviceChannelConnectionUnionSocket)(nil)
+	},
+}
+
+// refused encodes what is wrong deep inside: the error names the place, and
+// nothing is left. No malloc may be tried before.
+func (h heap) refused(t *testing.T, l *Lib, rounds int) {
+	for path, spoil := range defects {
+		c := guestWithDevices()
+		c.BInfo.ExtraPv = slices.Repeat([]string{"an argument"}, 10)
+		c.CInfo.Xsdata = map[string]string{"a": "1", "b": "2"}
+		c.Channels = make([]libxl.DeviceChannel, 2)
+		v, err := Encode(l, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Free()
+		spoil(c)
+		before := h.blocks()
+		for range rounds {
+			purego.SyscallN(h.fail, 0)
+			_, err := Encode(l, c)
+			purego.SyscallN(h.fail, ^uintptr(0))
+			var field *abi.FieldError
+			if !errors.As(err, &field) || field.Path != path {
+				t.Fatalf("got %v, want an error of %s", err, path)
+			}
+		}
+		if left := h.blocks() - before; left != 0 {
+			t.Errorf("%s: %d blocks are left after %d refusals", path, left, rounds)
 		}
 	}
 }

@@ -212,29 +212,6 @@ func (o *oracle) structs(t *testing.T) {
 	t.Logf("Xen %s: %d structs, %d random values of each, equal", o.l.Release, n, rounds)
 }
 
-// defaults compares New with what the library's _init and the library's reader
-// give.
-func (o *oracle) defaults(t *testing.T) {
-	o.named(func(typ abitest.Type) {
-		b, err := o.l.newBlock(typ.Struct)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer b.dispose()
-		o.call(t, typ.Name+"_init", uintptr(b.p))
-		v := typ.New()
-		if err := b.get(abitest.Pointer(v)); err != nil {
-			t.Fatal(err)
-		}
-		if !typ.Equal(v, typ.New()) {
-			t.Errorf("%s: _init gives\n%+v\nNew\n%+v", typ.Name, v, typ.New())
-		}
-		if v := o.fromJSON(t, typ, "{}"); !typ.Equal(v, typ.New()) {
-			t.Errorf("%s: reading {} gives\n%+v\nNew\n%+v", typ.Name, v, typ.New())
-		}
-	})
-}
-
 func (o *oracle) enums(t *testing.T) {
 	n := 0
 	p, err := o.l.Alloc(4)
