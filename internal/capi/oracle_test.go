@@ -41,7 +41,7 @@ const shimmed = "XENLIGHT_SHIMMED"
 func TestOracle(t *testing.T) {
 	l := library(t)
 	if os.Getenv(shimmed) == "" {
-		preloaded(t, nil)
+		preloaded(t, nil, []string{t.Name()})
 		return
 	}
 	o := newOracle(t, l)
