@@ -346,7 +346,12 @@ type DomainBuildInfoTypeUnionHvm struct {
 	AcpiLaptopSlate Defbool
 	Nx              Defbool
 	Viridian        Defbool
-	ViridianEnable  Bitmap
+
+	// Enlightenments for Windows, values of ViridianEnlightenment. With all bits
+	// set all that the release has.
+	ViridianEnable Bitmap
+
+	// Those of Viridian's own that shall be off.
 	ViridianDisable Bitmap
 	Timeoffset      string
 	Hpet            Defbool

@@ -1,8 +1,10 @@
 package abi
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 	"unsafe"
 )
@@ -71,10 +73,10 @@ func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
 			}
 		case KindBitmap, KindStringList, KindCpuidPolicy:
 			if len(*(*[]struct{})(p)) > 0 {
-				err = checkRef(st.f, p)
+				err = c.checkRef(st.f, p)
 			}
 		default:
-			err = checkRef(st.f, p)
+			err = c.checkRef(st.f, p)
 		}
 		if err != nil {
 			return err.at(st.path)
@@ -84,11 +86,14 @@ func (c *Codec) checkSteps(steps []step, v unsafe.Pointer) *FieldError {
 }
 
 // checkRef checks a value that is a pointer in C, or has one.
-func checkRef(f *Field, p unsafe.Pointer) *FieldError {
+func (c *Codec) checkRef(f *Field, p unsafe.Pointer) *FieldError {
 	switch f.Kind {
 	case KindBitmap:
 		if n := len(*(*[]byte)(p)); n > maxBytes {
 			return problem("%d bytes are too many", n)
+		}
+		if f.Enum != nil {
+			return c.checkBits(f.Enum, *(*[]byte)(p))
 		}
 	case KindStringList, KindCpuidPolicy:
 		for i, s := range *(*[]string)(p) {
@@ -121,6 +126,23 @@ func checkString(s string) *FieldError {
 	}
 	if len(s) > maxBytes {
 		return problem("%d bytes are too many", len(s))
+	}
+	return nil
+}
+
+// checkBits checks a bitmap whose bits are values of an enumeration; libxl passes
+// over those that it does not know. All bits set are all values that there are:
+// xl writes it so.
+func (c *Codec) checkBits(e *Enum, set []byte) *FieldError {
+	if len(bytes.Trim(set, "\xff")) == 0 {
+		return nil
+	}
+	for i, x := range set {
+		for ; x != 0; x &= x - 1 {
+			if err := c.checkEnum(e, int32(8*i+bits.TrailingZeros8(x))); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -95,6 +95,12 @@ func TestDefaultsOfNewValuesAreTheReleasesDefaults(t *testing.T) {
 	}
 }
 
+func viridian(c *libxl.DomainConfig, b libxl.Bitmap) {
+	hvm := libxl.NewDomainBuildInfoTypeUnionHvm()
+	hvm.ViridianEnable = b
+	c.BInfo.TypeUnion = hvm
+}
+
 func TestCheckNamesTheField(t *testing.T) {
 	type config = libxl.DomainConfig
 	tests := []struct {
@@ -141,6 +147,12 @@ func TestCheckNamesTheField(t *testing.T) {
 			"BInfo.Altp2MCount: the field needs Xen 4.21, this is 4.20", true},
 		{"value of a newer enum", R(4, 17), func(c *config) { c.BInfo.Tee = libxl.TeeTypeFfa },
 			`BInfo.Tee: TeeType "ffa" needs Xen 4.18, this is 4.17`, true},
+		{"bit of a newer enum", R(4, 14), func(c *config) { viridian(c, libxl.BitmapOf(0, int(libxl.ViridianEnlightenmentCpuHotplug))) },
+			`BInfo.TypeUnion.ViridianEnable: ViridianEnlightenment "cpu_hotplug" needs Xen 4.15, this is 4.14`, true},
+		{"the same in that release", R(4, 15), func(c *config) { viridian(c, libxl.BitmapOf(0, int(libxl.ViridianEnlightenmentCpuHotplug))) }, "", false},
+		{"all bits", R(4, 14), func(c *config) { viridian(c, libxl.BitmapFromBytes([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"))) }, "", false},
+		{"bit of no enum value", R(4, 22), func(c *config) { viridian(c, libxl.BitmapOf(0, 63)) },
+			"BInfo.TypeUnion.ViridianEnable: 63 is not a value of ViridianEnlightenment", false},
 		{"array of a newer release", R(4, 17), func(c *config) { c.Virtios = []libxl.DeviceVirtio{{}} },
 			"Virtios: the field needs Xen 4.18, this is 4.17", true},
 	}

@@ -8,6 +8,7 @@ package abi
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -74,7 +75,7 @@ type Field struct {
 	Since  Release
 	Off    uintptr // offset in the Go struct
 	Kind   Kind
-	Enum   *Enum     // KindEnum
+	Enum   *Enum     // KindEnum, and KindBitmap where bits are values of one
 	Struct *Struct   // KindStruct
 	Array  *Array    // KindArray
 	Union  *Union    // KindUnion
@@ -147,4 +148,9 @@ func makeSlice[T any](p unsafe.Pointer, n int) unsafe.Pointer {
 	}
 	*(*[]T)(p) = s
 	return unsafe.Pointer(unsafe.SliceData(s))
+}
+
+// HasBit reports whether a bit of a bitmap means something to a release.
+func (f *Field) HasBit(bit int, r Release) bool {
+	return f.Enum == nil || slices.ContainsFunc(f.Enum.Values, func(v EnumValue) bool { return int(v.Value) == bit && v.Since <= r })
 }

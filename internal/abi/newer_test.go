@@ -76,7 +76,21 @@ func changes(s *Struct, at site, visit func(*Struct), add func(change)) {
 		default:
 			item.apply = func(root unsafe.Pointer) { nonDefault(f, field(root)) }
 			add(item)
+			if f.Enum != nil {
+				bitChanges(f, path, since, field, add)
+			}
 		}
+	}
+}
+
+// bitChanges sets each bit of a bitmap that is a value of an enumeration.
+func bitChanges(f *Field, path string, since []newness, field func(unsafe.Pointer) unsafe.Pointer, add func(change)) {
+	for _, v := range f.Enum.Values {
+		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) {
+			b := make([]byte, v.Value/8+1)
+			b[v.Value/8] |= 1 << (v.Value % 8)
+			*(*[]byte)(field(root)) = b
+		}, append(since[:len(since):len(since)], newness{path, v.Since}), false})
 	}
 }
 

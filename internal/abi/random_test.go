@@ -98,7 +98,7 @@ func (r *filler) value(f *Field, d unsafe.Pointer) {
 	case KindBitmap:
 		b := libxl.NewBitmap(r.IntN(70))
 		for i := range b.Len() {
-			if r.IntN(2) == 1 {
+			if r.IntN(2) == 1 && f.HasBit(i, r.release) {
 				b.Set(i)
 			}
 		}

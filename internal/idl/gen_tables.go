@@ -130,6 +130,8 @@ func (r *repr) kindText() string {
 	switch {
 	case r.enum != nil:
 		return fmt.Sprintf("Kind: %s, Enum: %s", r.kind, r.enum.abi())
+	case r.bits != nil:
+		return fmt.Sprintf("Kind: %s, Enum: %s", r.kind, r.bits.abi())
 	case r.strukt != nil:
 		return fmt.Sprintf("Kind: %s, Struct: %s", r.kind, r.strukt.goName)
 	}

@@ -52,6 +52,7 @@ type repr struct {
 	goType string // in package libxl
 	zero   string // a zero value, to take its size
 	enum   *enum
+	bits   *enum // a bitmap's bits are its values
 	strukt *structure
 	memkb  bool
 }
@@ -93,6 +94,13 @@ var builtins = map[string]repr{
 	"key_value_list":    {kind: "KindKeyValueList", goType: "KeyValueList", zero: "libxl.KeyValueList{}"},
 	"cpuid_policy_list": {kind: "KindCpuidPolicy", goType: "CpuidPolicyList", zero: "libxl.CpuidPolicyList{}"},
 	"ev_link":           {kind: "KindEvLink"},
+}
+
+// bitsOf are the bitmaps whose bits are values of an enumeration. The IDL does not
+// say so, libxl's code does.
+var bitsOf = map[string]string{
+	"domain_build_info.u.hvm.viridian_enable":  "viridian_enlightenment",
+	"domain_build_info.u.hvm.viridian_disable": "viridian_enlightenment",
 }
 
 func newModel(s *Schema, d docs) (*model, error) {
@@ -153,6 +161,7 @@ func (m *model) fill(s *Schema, st *structure, fields []*Field) error {
 		default:
 			var init Inits
 			mem.repr, init, err = m.resolve(s, f.Type)
+			mem.bits, _ = m.byName[bitsOf[st.name+"."+f.Name]].(*enum)
 			if mem.kind == "KindEvLink" {
 				mem.goName = ""
 			}

@@ -155,7 +155,7 @@ func (r *Filler) value(f *abi.Field, d unsafe.Pointer) {
 	case abi.KindBitmap:
 		b := libxl.NewBitmap(r.IntN(70))
 		for i := range b.Len() {
-			if r.IntN(2) == 1 {
+			if r.IntN(2) == 1 && f.HasBit(i, r.Release) {
 				b.Set(i)
 			}
 		}
