@@ -20,6 +20,7 @@ type site struct {
 type newness struct {
 	path  string
 	since Release
+	item  string // what it is in the tables
 }
 
 // change makes one field of a value other than its default.
@@ -40,9 +41,9 @@ func changes(s *Struct, at site, visit func(*Struct), add func(change)) {
 			continue
 		}
 		path := strings.TrimPrefix(at.path+"."+f.Go, ".")
-		since := append(at.since[:len(at.since):len(at.since)], newness{path, f.Since})
+		since := append(at.since[:len(at.since):len(at.since)], newness{path, f.Since, s.Name + "." + f.Name})
 		field := func(root unsafe.Pointer) unsafe.Pointer { return unsafe.Add(at.enter(root), f.Off) }
-		item := change{newness: newness{path, f.Since}, name: f.Go, since: since}
+		item := change{newness: since[len(since)-1], name: f.Go, since: since}
 		switch f.Kind {
 		case KindStruct:
 			changes(f.Struct, site{path, since, field}, visit, add)
@@ -86,18 +87,20 @@ func changes(s *Struct, at site, visit func(*Struct), add func(change)) {
 // bitChanges sets each bit of a bitmap that is a value of an enumeration.
 func bitChanges(f *Field, path string, since []newness, field func(unsafe.Pointer) unsafe.Pointer, add func(change)) {
 	for _, v := range f.Enum.Values {
-		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) {
+		n := newness{path, v.Since, f.Enum.Name + "." + v.Name}
+		add(change{n, v.Name, func(root unsafe.Pointer) {
 			b := make([]byte, v.Value/8+1)
 			b[v.Value/8] |= 1 << (v.Value % 8)
 			*(*[]byte)(field(root)) = b
-		}, append(since[:len(since):len(since)], newness{path, v.Since}), false})
+		}, append(since[:len(since):len(since)], n), false})
 	}
 }
 
 func enumChanges(f *Field, path string, since []newness, field func(unsafe.Pointer) unsafe.Pointer, add func(change)) {
 	for _, v := range f.Enum.Values {
-		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) { *(*int32)(field(root)) = v.Value },
-			append(since[:len(since):len(since)], newness{path, v.Since}), v.Value == int32(f.latest())})
+		n := newness{path, v.Since, f.Enum.Name + "." + v.Name}
+		add(change{n, v.Name, func(root unsafe.Pointer) { *(*int32)(field(root)) = v.Value },
+			append(since[:len(since):len(since)], n), v.Value == int32(f.latest())})
 	}
 }
 
@@ -107,12 +110,14 @@ func unionChanges(f *Field, at site, since []newness, path string, visit func(*S
 	for i := range u.Variants {
 		v := &u.Variants[i]
 		if v.Struct == nil {
-			add(change{newness{keyPath, v.Since}, v.Name, func(root unsafe.Pointer) {
+			n := newness{keyPath, v.Since, u.KeyEnum.Name + "." + v.Name}
+			add(change{n, v.Name, func(root unsafe.Pointer) {
 				*(*int32)(unsafe.Add(at.enter(root), u.KeyOff)) = v.Value
-			}, append(since[:len(since):len(since)], newness{keyPath, v.Since}), v.Value == u.KeyInit})
+			}, append(since[:len(since):len(since)], n), v.Value == u.KeyInit})
 			continue
 		}
-		since := append(since[:len(since):len(since)], newness{path, v.Since})
+		n := newness{path, v.Since, u.KeyEnum.Name + "." + v.Name}
+		since := append(since[:len(since):len(since)], n)
 		enter := func(root unsafe.Pointer) unsafe.Pointer {
 			s := at.enter(root)
 			*(*int32)(unsafe.Add(s, u.KeyOff)) = v.Value
@@ -120,7 +125,7 @@ func unionChanges(f *Field, at site, since []newness, path string, visit func(*S
 			setDefaults(v.Struct, p)
 			return p
 		}
-		add(change{newness{path, v.Since}, v.Name, func(root unsafe.Pointer) { enter(root) }, since, false})
+		add(change{n, v.Name, func(root unsafe.Pointer) { enter(root) }, since, false})
 		changes(v.Struct, site{path, since, enter}, visit, add)
 	}
 }
@@ -171,6 +176,7 @@ func nonDefault(f *Field, p unsafe.Pointer) {
 // has is taken, and what is left alone is never in the way.
 func TestWhatAReleaseLacksIsRefusedByNameEverywhere(t *testing.T) {
 	seen := map[*Struct]bool{}
+	lacked := map[string]bool{} // items
 	newer, refused, taken := 0, 0, 0
 	codecs := map[Release]*Codec{}
 	for _, release := range Releases {
@@ -216,6 +222,9 @@ func TestWhatAReleaseLacksIsRefusedByNameEverywhere(t *testing.T) {
 					}
 					continue
 				}
+				for _, n := range ch.since {
+					lacked[n.item] = lacked[n.item] || n.since > release
+				}
 				if err == nil && ch.same && strings.HasPrefix(ch.path, missing.path) {
 					continue
 				}
@@ -241,8 +250,32 @@ func TestWhatAReleaseLacksIsRefusedByNameEverywhere(t *testing.T) {
 			t.Errorf("libxl_%s is not tested", s.Name)
 		}
 	}
-	t.Logf("%d fields, union arms and enum values are newer than 4.14 somewhere: %d refusals, %d acceptances", newer, refused, taken)
+	for _, item := range newItems() {
+		if !lacked[item] {
+			t.Errorf("%s is newer than %s, and was not tried without", item, Releases[0])
+		}
+	}
+	t.Logf("%d items of the schema are newer than 4.14; at %d places: %d refusals, %d acceptances", len(newItems()), newer, refused, taken)
 	if newer < 100 || refused < 300 || taken < 5000 {
 		t.Error("that is too few: the test has become blind")
 	}
+}
+
+// newItems are all fields and values that the oldest release lacks.
+func newItems() (list []string) {
+	for _, s := range Structs {
+		for _, f := range s.Fields {
+			if f.Since > Releases[0] && f.Go != "" {
+				list = append(list, s.Name+"."+f.Name)
+			}
+		}
+	}
+	for _, e := range Enums {
+		for _, v := range e.Values {
+			if v.Since > Releases[0] {
+				list = append(list, e.Name+"."+v.Name)
+			}
+		}
+	}
+	return list
 }
