@@ -3,6 +3,7 @@ package capi
 import (
 	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/go-xenlight/xenlight/internal/abi"
+	"github.com/go-xenlight/xenlight/internal/abi/abitest"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -205,6 +207,25 @@ func TestEncodingNeedsNoLibraryForBadInput(t *testing.T) {
 	if _, err := Encode[libxl.DomainConfig](l, nil); !errors.As(err, &field) {
 		t.Errorf("nil: got %v", err)
 	}
+}
+
+func TestTypesOfANewerReleaseAreRefused(t *testing.T) {
+	l := library(t)
+	n := 0
+	for _, typ := range abitest.Types {
+		if !typ.Named || typ.Since <= l.Release {
+			continue
+		}
+		n++
+		want := fmt.Sprintf("%s needs Xen %s, this is %s", typ.Go, typ.Since, l.Release)
+		if _, err := l.newBlock(typ.Struct); !errors.Is(err, abi.ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("new: got %v, want %s", err, want)
+		}
+		if _, err := l.encode(typ.Struct, abitest.Pointer(typ.New())); !errors.Is(err, abi.ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("encode: got %v, want %s", err, want)
+		}
+	}
+	t.Logf("%d types", n)
 }
 
 // cpuid skips a test where libxl knows no CPUID.

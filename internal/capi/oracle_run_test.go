@@ -14,7 +14,7 @@ import (
 
 // againstAnyLibrary are the tests that say something of each release's library.
 var againstAnyLibrary = []string{"TestOracle", "TestProbeRefusesALibraryOfOtherLayouts", "TestTemplatesAreWhatInitWrites",
-	"TestFunctionsComeWithTheirRelease", "TestConfigSurvivesTheLibrarysMemory", "TestNothingLeaks"}
+	"TestFunctionsComeWithTheirRelease", "TestConfigSurvivesTheLibrarysMemory", "TestTypesOfANewerReleaseAreRefused", "TestNothingLeaks"}
 
 // TestOracleOfOtherReleases uses the packages that scripts/fetch-xen has
 // unpacked.
