@@ -1,7 +1,6 @@
 package abi
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/bits"
@@ -131,10 +130,10 @@ func checkString(s string) *FieldError {
 }
 
 // checkBits checks a bitmap whose bits are values of an enumeration; libxl passes
-// over those that it does not know. All bits set are all values that there are:
-// xl writes it so.
+// over those that it does not know. Where all bits are set that mean nothing, it
+// says what is not wanted: xl writes "all" so, and "all" without some.
 func (c *Codec) checkBits(e *Enum, set []byte) *FieldError {
-	if len(bytes.Trim(set, "\xff")) == 0 {
+	if allBut(e, set) {
 		return nil
 	}
 	for i, x := range set {
@@ -145,6 +144,20 @@ func (c *Codec) checkBits(e *Enum, set []byte) *FieldError {
 		}
 	}
 	return nil
+}
+
+// allBut reports whether all bits after the last value are set.
+func allBut(e *Enum, set []byte) bool {
+	last := 0
+	for i := range e.Values {
+		last = max(last, int(e.Values[i].Value))
+	}
+	for bit := last + 1; bit < 8*len(set); bit++ {
+		if set[bit/8]&(1<<(bit%8)) == 0 {
+			return false
+		}
+	}
+	return last+1 < 8*len(set)
 }
 
 func (c *Codec) checkEnum(e *Enum, v int32) *FieldError {

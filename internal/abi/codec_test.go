@@ -151,6 +151,7 @@ func TestCheckNamesTheField(t *testing.T) {
 			`BInfo.TypeUnion.ViridianEnable: ViridianEnlightenment "cpu_hotplug" needs Xen 4.15, this is 4.14`, true},
 		{"the same in that release", R(4, 15), func(c *config) { viridian(c, libxl.BitmapOf(0, int(libxl.ViridianEnlightenmentCpuHotplug))) }, "", false},
 		{"all bits", R(4, 14), func(c *config) { viridian(c, libxl.BitmapFromBytes([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"))) }, "", false},
+		{"all bits but one", R(4, 14), func(c *config) { viridian(c, libxl.BitmapFromBytes([]byte("\xff\xfe\xff\xff\xff\xff\xff\xff"))) }, "", false},
 		{"bit of no enum value", R(4, 22), func(c *config) { viridian(c, libxl.BitmapOf(0, 63)) },
 			"BInfo.TypeUnion.ViridianEnable: 63 is not a value of ViridianEnlightenment", false},
 		{"array of a newer release", R(4, 17), func(c *config) { c.Virtios = []libxl.DeviceVirtio{{}} },
