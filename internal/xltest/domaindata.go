@@ -199,6 +199,7 @@ func (g *guest) remus(info *libxl.DomainRemusInfo, w io.Writer) (stop func()) {
 }
 
 func checkRemusBlackhole(t *T) {
+	t.needSave()
 	g := t.startTiny(libxl.DomainTypePvh, "")
 	info := remusInfo()
 	info.Blackhole.Set(true)
@@ -233,6 +234,7 @@ func checkRemusBlackhole(t *T) {
 }
 
 func checkRemusFailover(t *T) {
+	t.needSave()
 	g := t.startTiny(libxl.DomainTypePvh, "")
 	c := g.Config.Clone()
 	c.CInfo.Name += "-copy"

@@ -114,6 +114,7 @@ func checkMemoryTarget(t *T) {
 }
 
 func checkProgress(t *T) {
+	t.needSave() // that has progress to tell of
 	var mu sync.Mutex
 	var steps []xenlight.Progress
 	h, err := xenlight.Open(xenlight.WithProgress(func(p xenlight.Progress) {

@@ -32,10 +32,10 @@ var saveChecks = func() (checks []check) {
 			{"that does not answer goes on when its saving is cancelled", checkSaveIgnored},
 			{"leaves nothing when its restoring is cancelled, or the stream is broken", checkRestoreFails},
 		} {
-			checks = append(checks, check{secondarySection, fmt.Sprintf("a tiny %s guest %s", kind, c.name), func(t *T) { c.run(t, kind) }})
+			checks = append(checks, saving(fmt.Sprintf("a tiny %s guest %s", kind, c.name), func(t *T) { c.run(t, kind) }))
 		}
-		checks = append(checks, check{secondarySection, fmt.Sprintf("a %s Linux guest moves over a TCP connection while it runs", kind),
-			func(t *T) { checkLinuxMoves(t, kind) }})
+		checks = append(checks, saving(fmt.Sprintf("a %s Linux guest moves over a TCP connection while it runs", kind),
+			func(t *T) { checkLinuxMoves(t, kind) }))
 	}
 	for _, c := range []struct {
 		name string
@@ -45,10 +45,46 @@ var saveChecks = func() (checks []check) {
 		{"suspends itself and goes on, as if restored or as if nothing had been", func(t *T) { checkResume(t, libxl.DomainTypeHvm) }},
 		{"is soft reset, and goes on", checkSoftReset},
 	} {
-		checks = append(checks, check{secondarySection, "a tiny hvm guest " + c.name, c.run})
+		checks = append(checks, saving("a tiny hvm guest "+c.name, c.run))
 	}
-	return append(checks, check{secondarySection, "bad streams and domains are refused before libxl sees them", checkSaveErrors})
+	return append(checks,
+		check{secondarySection, "on Arm a guest cannot be saved, and goes on", checkArmSaves},
+		check{secondarySection, "bad streams and domains are refused before libxl sees them", checkSaveErrors})
 }()
+
+// saving is a check of what only guests can that can be saved.
+func saving(name string, run func(*T)) check {
+	return check{secondarySection, name, func(t *T) {
+		t.needSave()
+		run(t)
+	}}
+}
+
+// needSave ends the check where no guest can be saved.
+func (t *T) needSave() {
+	if onArm {
+		t.Cannot("Xen on Arm can neither save nor restore guests")
+	}
+}
+
+func checkArmSaves(t *T) {
+	if !onArm {
+		t.Cannot("this host is not Arm")
+	}
+	g := t.startTiny(libxl.DomainTypePvh, "")
+	err := t.Host.DomainSuspend(t.ctx, g.Domid, io.Discard)
+	wantCode(t, "DomainSuspend", err, libxl.ErrorFail)
+	if e := asError(err); e == nil || !slices.ContainsFunc(e.Log, contains("Function not implemented")) {
+		t.Errorf("no line of libxl's log tells why a guest cannot be saved:%s", logOf(err))
+	}
+	equal(t, "Shutdown after DomainSuspend", g.info().Shutdown, false)
+	g.count(3)
+	t.ok(t.Host.DomainSuspendOnly(t.ctx, g.Domid), "DomainSuspendOnly")
+	g.suspended()
+	t.ok(t.Host.DomainResume(t.ctx, g.Domid, true), "DomainResume")
+	g.expect("tiny: resumed")
+	g.count(4)
+}
 
 // startTiny starts a tiny guest and has it count to 2.
 func (t *T) startTiny(kind libxl.DomainType, cmdline string) *guest {
