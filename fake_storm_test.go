@@ -383,12 +383,13 @@ func TestEveryEventReachesEveryWatcherOnce(t *testing.T) {
 func TestPlantedLeaksInCAreFound(t *testing.T) {
 	h := openFake(t)
 	before, had := leak.Look(), heap(t, h)
-	const lasts = fakexl.MaxLasts
-	for _, kind := range []fakexl.Kind{fakexl.Thread, fakexl.Memory} {
+	plant := func(kind fakexl.Kind, lasts time.Duration) {
 		if err := h.DomainPause(t.Context(), fakexl.Pause(kind, lasts)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	plant(fakexl.Thread, fakexl.MaxLasts)
+	plant(fakexl.Memory, 0)
 	now := leak.Look()
 	if more := before.More(now); len(more) != 1 || !strings.Contains(more[0], "1 more threads that are not Go's") {
 		t.Errorf("a thread was planted, found %q", more)
@@ -396,7 +397,38 @@ func TestPlantedLeaksInCAreFound(t *testing.T) {
 	if has := heap(t, h); has <= had+heapNoise {
 		t.Errorf("a megabyte was planted, found %d bytes", has-had)
 	}
+	plant(fakexl.Memory, 0)
+	if has := heap(t, h); has > had+heapNoise {
+		t.Errorf("a megabyte was planted and is gone, found %d bytes", has-had)
+	}
 	if more := before.Since(); len(more) > 0 {
 		t.Errorf("after its end: %q", more)
+	}
+}
+
+// planting names what a test is to leave behind in a process of its own.
+const planting = "XENLIGHT_TEST_PLANT"
+
+func TestTheProcessFailsForWhatTestsLeaveInC(t *testing.T) {
+	h := openFake(t)
+	switch os.Getenv(planting) {
+	case "":
+		var group sync.WaitGroup
+		for what, want := range map[string]string{
+			"nothing": "PASS", "a thread": "1 more threads that are not Go's", "memory": "more bytes of C memory",
+		} {
+			group.Go(func() {
+				cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+				cmd.Env = append(os.Environ(), planting+"="+what)
+				if out, err := cmd.CombinedOutput(); (err == nil) != (want == "PASS") || !strings.Contains(string(out), want) {
+					t.Errorf("%s is left behind: %v, %q", what, err, out)
+				}
+			})
+		}
+		group.Wait()
+	case "a thread":
+		h.DomainPause(t.Context(), fakexl.Pause(fakexl.Thread, 0))
+	case "memory":
+		h.DomainPause(t.Context(), fakexl.Pause(fakexl.Memory, 0))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/internal/fakexl"
 	"github.com/go-xenlight/xenlight/internal/leak"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(disasters) != "" {
 		code = m.Run()
 	} else {
-		code = leak.Main(m)
+		code = leak.Main(m, capi.Heap)
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)

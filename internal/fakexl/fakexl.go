@@ -42,8 +42,8 @@ const (
 	Finish                 // aborting it makes it end well at once
 	Disaster               // libxl breaks down
 	ChildFail              // like Child, but it fails
-	Memory                 // leaves a megabyte behind
-	Thread                 // leaves a thread behind, for as long as it is to last
+	Memory                 // leaves a megabyte behind, which the next one frees
+	Thread                 // leaves a thread behind, for as long as it is to last; 0 is for ever
 )
 
 // MaxLasts is how long an operation can last.

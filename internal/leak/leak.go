@@ -1,5 +1,5 @@
 // Package leak finds what tests leave behind in their process: goroutines,
-// threads that are not Go's, file descriptors and children.
+// threads that are not Go's, file descriptors, children and C memory.
 package leak
 
 import (
@@ -79,21 +79,51 @@ func (p Process) More(now Process) (more []string) {
 	return more
 }
 
+// heapNoise is by how many bytes C memory in use may grow: what a library makes
+// once, when the tests load it, and what malloc keeps for each thread.
+const heapNoise = 256 << 10
+
 // Main runs a package's tests and demands that they leave nothing behind. It is
-// for TestMain, given its *testing.M, and returns the process's exit status.
-func Main(m interface{ Run() int }) int {
+// for TestMain, given its *testing.M, and returns the process's exit status. The
+// tests that use C say how many bytes of its memory are in use: capi.Heap.
+func Main(m interface{ Run() int }, heap ...func() (bytes uint, ok bool)) int {
 	// What Go's runtime makes once and keeps.
 	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
 		w.Close()
 	}
 	before := Look()
+	grown := growth(heap)
 	code := m.Run()
-	for _, s := range before.Since() {
+	for _, s := range append(before.Since(), grown()...) {
 		fmt.Println("left behind:", s)
 		code = max(code, 1)
 	}
 	return code
+}
+
+// growth returns a function that says which of these have grown, once they have
+// had time to shrink.
+func growth(heap []func() (uint, bool)) func() []string {
+	had := make([]uint, len(heap))
+	for i, h := range heap {
+		had[i], _ = h()
+	}
+	return func() (more []string) {
+		for i, h := range heap {
+			for deadline := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
+				has, _ := h()
+				if has <= had[i]+heapNoise {
+					break
+				}
+				if time.Now().After(deadline) {
+					more = append(more, fmt.Sprintf("%d more bytes of C memory", has-had[i]))
+					break
+				}
+			}
+		}
+		return more
+	}
 }
 
 // Threads counts the process's threads.

@@ -5,13 +5,63 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 )
 
-func TestMain(m *testing.M) { os.Exit(Main(m)) }
+// planting names what the process of a test leaves behind.
+const planting = "XENLIGHT_TEST_PLANT"
+
+func TestMain(m *testing.M) {
+	what := os.Getenv(planting)
+	if what == "" {
+		os.Exit(Main(m))
+	}
+	memory := uint(0)
+	heap := func() (uint, bool) { return memory, true }
+	os.Exit(Main(tests(func() {
+		switch what {
+		case "goroutine":
+			go func() { select {} }()
+		case "descriptor":
+			syscall.Open(os.DevNull, syscall.O_RDONLY, 0) // no finalizer closes it
+		case "child":
+			exec.Command("sleep", "20").Start()
+		case "C memory":
+			memory += heapNoise + 1
+		}
+	}), heap))
+}
+
+// tests are a package's that all pass.
+type tests func()
+
+func (t tests) Run() int {
+	t()
+	return 0
+}
 
 // The leak of a thread that is not Go's needs C: the tests of package xenlight
 // plant it, and one of C memory.
+func TestMainFailsForWhateverIsLeftBehind(t *testing.T) {
+	var group sync.WaitGroup
+	for what, want := range map[string]string{
+		"nothing": "", "goroutine": "goroutine made by", "descriptor": "1 more: descriptor /dev/null",
+		"child": "child process sleep", "C memory": "bytes of C memory",
+	} {
+		group.Go(func() {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), planting+"="+what)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != (want == "") || !strings.Contains(string(out), want) {
+				t.Errorf("%s is left behind: %v, %q", what, err, out)
+			}
+		})
+	}
+	group.Wait()
+}
+
 func TestPlantedLeaksAreFound(t *testing.T) {
 	stop := make(chan struct{})
 	for what, plant := range map[string]func() func(){

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(breaking) != "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(leak.Main(m))
+	os.Exit(leak.Main(m, capi.Heap))
 }
 
 // library is an installed libxenlight; empty if there is none.

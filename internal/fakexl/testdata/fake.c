@@ -37,8 +37,8 @@ enum kind {
     FINISH,      /* aborting it makes it end well at once */
     DISASTER,    /* libxl breaks down */
     CHILD_FAIL,  /* like CHILD, but it fails */
-    MEMORY,      /* leaves a megabyte behind */
-    THREAD,      /* leaves a thread behind, for as long as it is to last */
+    MEMORY,      /* leaves a megabyte behind, which the next one frees */
+    THREAD,      /* leaves a thread behind, for as long as it is to last; 0 is for ever */
 };
 
 #define KIND(script) ((script) & 15)
@@ -239,6 +239,8 @@ static void child(struct ctx *c, struct op *op, int ms)
 
 static void *linger(void *ms)
 {
+    if (!ms)
+        pause();
     usleep((intptr_t)ms * 1000);
     return NULL;
 }
@@ -291,7 +293,10 @@ static int begin(struct ctx *c, uint32_t script, uint32_t domid, const struct ho
         break;
     }
     case MEMORY:
-        lost = malloc(1 << 20);
+        if (lost)
+            free(lost), lost = NULL;
+        else
+            lost = malloc(1 << 20);
         complete(c, op, 0);
         break;
     case THREAD: {
