@@ -59,7 +59,7 @@ library: setup ## tests against libxl's headers of three releases and the instal
 	XENLIGHT_TEST_MUSL=1 go test -count=1 -run 'CrossBuild|Musl' .
 	XENLIGHT_TEST_HEADERS=1 go test -count=1 ./internal/idl ./internal/layout
 	XENLIGHT_TEST_HEADERS=1 XENLIGHT_TEST_LIBRARY=1 XENLIGHT_TEST_ROUNDS=100000 go test -count=1 -skip CrossBuild . ./internal/capi ./internal/loop ./internal/leak
-	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race -short -skip 'CrossBuild|Musl' .
+	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race -skip 'CrossBuild|Musl' .
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -race ./internal/capi ./internal/abi ./internal/loop ./internal/leak
 	XENLIGHT_TEST_LIBRARY=1 CGO_ENABLED=1 go test -count=1 -asan -short -skip '$(NOT_ASAN)' ./internal/capi
 
