@@ -1,6 +1,7 @@
 package xenlight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"syscall"
@@ -19,6 +20,7 @@ type frame struct {
 	fn    capi.Fn
 	domid *libxl.Domid // nil if it is about no domain
 	name  string       // of a domain that has no number yet
+	none  *libxl.Domid // libxl.InvalidDomid if it makes a domain: no line about another one explains it
 
 	entered *loop.Call     // nil if it is not
 	err     error          // the first
@@ -94,7 +96,7 @@ func (f *frame) because(err error) error {
 // failed is the error of the call to which libxl has answered rc.
 func (f *frame) failed(rc int32, reason error) error {
 	return &Error{Op: f.fn.String(), Name: f.name, Domid: f.domid, Code: libxl.Error(rc), Err: reason,
-		Log: logLines(f.h.loop.Explain(f.mark, f.domid))}
+		Log: logLines(f.h.loop.Explain(f.mark, cmp.Or(f.domid, f.none)))}
 }
 
 // call makes a call that answers at once, with 0 or libxl's code.

@@ -80,11 +80,13 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 		return libxl.InvalidDomid, f.ended(out)
 	}
 	domid := libxl.Domid(number.Get())
-	if domid != libxl.InvalidDomid {
+	if f.none = &domid; domid != libxl.InvalidDomid {
 		f.domid = &domid
 	}
 	err := f.ended(out)
-	if f.domid != nil && (libxl.Error(out.Code) == libxl.ErrorAborted || out.Code == 0 && out.Err != nil) {
+	// When a creation fails, libxl destroys the domain by itself, but what is aborted
+	// it leaves, or ends half-way in destroying it.
+	if f.domid != nil && (libxl.Error(out.Code) == libxl.ErrorAborted || out.Err != nil) {
 		err = errors.Join(err, h.discard(domid))
 	}
 	if out.Code != 0 || out.Err != nil {

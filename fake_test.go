@@ -116,6 +116,7 @@ var ends = map[fakexl.Kind]struct{ alone, aborted libxl.Error }{
 	fakexl.FD:         {0, libxl.ErrorAborted},
 	fakexl.Finish:     {0, 0},
 	fakexl.ChildFail:  {libxl.ErrorFail, libxl.ErrorAborted},
+	fakexl.AbortFail:  {0, libxl.ErrorFail},
 }
 
 func TestOperationsEndAsLibxlSays(t *testing.T) {
@@ -170,7 +171,7 @@ func TestCancellationAtEveryStage(t *testing.T) {
 
 		// After it has begun to wait, with a deadline.
 		if waits := []fakexl.Kind{fakexl.Wait, fakexl.Stubborn, fakexl.Forever, fakexl.Child, fakexl.HalfWay, fakexl.FD,
-			fakexl.Finish, fakexl.ChildFail}; slices.Contains(waits, kind) {
+			fakexl.Finish, fakexl.ChildFail, fakexl.AbortFail}; slices.Contains(waits, kind) {
 			aborted := aborts()
 			ctx, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
 			err := h.DomainPause(ctx, domid)
@@ -252,18 +253,20 @@ func TestAThousandOperationsWaitOnOneThread(t *testing.T) {
 
 func TestWhatACancelledCreationHasMadeIsDestroyed(t *testing.T) {
 	h := openFake(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	told := make(chan libxl.Domid, 1)
-	domid, err := h.DomainCreateNew(ctx, fakeGuest(fakexl.Create(fakexl.Forever, 0)), OnConsole(func(d libxl.Domid) { told <- d }))
-	if domid != libxl.InvalidDomid || outcomeOf(err) != (outcome{libxl.ErrorAborted, context.DeadlineExceeded}) {
-		t.Errorf("got %d, %v", domid, err)
-	}
-	e := (*Error)(nil)
-	if errors.As(err, &e); e.Domid == nil || *e.Domid != <-told {
-		t.Errorf("the error has not the number of the domain: %+v", e)
-	} else if _, err := h.DomainInfo(*e.Domid); !errors.Is(err, libxl.ErrorDomainNotfound) {
-		t.Errorf("it is still there: %v", err)
+	for kind, code := range map[fakexl.Kind]libxl.Error{fakexl.Forever: libxl.ErrorAborted, fakexl.AbortFail: libxl.ErrorFail} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		told := make(chan libxl.Domid, 1)
+		domid, err := h.DomainCreateNew(ctx, fakeGuest(fakexl.Create(kind, fakexl.MaxLasts)), OnConsole(func(d libxl.Domid) { told <- d }))
+		cancel()
+		if domid != libxl.InvalidDomid || outcomeOf(err) != (outcome{code, context.DeadlineExceeded}) {
+			t.Errorf("kind %d: got %d, %v", kind, domid, err)
+		}
+		e := (*Error)(nil)
+		if errors.As(err, &e); e.Domid == nil || *e.Domid != <-told {
+			t.Errorf("kind %d: the error has not the number of the domain: %+v", kind, e)
+		} else if _, err := h.DomainInfo(*e.Domid); !errors.Is(err, libxl.ErrorDomainNotfound) {
+			t.Errorf("kind %d: it is still there: %v", kind, err)
+		}
 	}
 }
 
@@ -296,6 +299,30 @@ func TestErrorsCarryTheirOwnLines(t *testing.T) {
 			}
 		})
 	}
+	group.Wait()
+}
+
+// A domain that was never made has no number to tell its lines by.
+func TestLinesAboutOtherDomainsExplainNoCreation(t *testing.T) {
+	h := openFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				h.DomainPause(ctx, fakexl.Pause(fakexl.HalfWay, 0))
+			}
+		})
+	}
+	for range 100 {
+		_, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Create(fakexl.InlineFail, 0)))
+		e := (*Error)(nil)
+		if !errors.As(err, &e) || len(e.Log) != 1 || e.Log[0].Text != "fails at once" {
+			t.Errorf("got %v, %q", err, e.Log)
+			break
+		}
+	}
+	cancel()
 	group.Wait()
 }
 

@@ -44,6 +44,7 @@ const (
 	ChildFail              // like Child, but it fails
 	Memory                 // leaves a megabyte behind, which the next one frees
 	Thread                 // leaves a thread behind, for as long as it is to last; 0 is for ever
+	AbortFail              // ends well later; aborting it makes it end badly
 )
 
 // MaxLasts is how long an operation can last.

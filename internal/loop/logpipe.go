@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -37,7 +38,7 @@ type Progress struct {
 }
 
 const (
-	keepRecords = 256  // warnings and errors kept to explain failures
+	keepRecords = 8192 // warnings and errors kept to explain failures: some for each of a thousand operations
 	maxQueue    = 4096 // lines on their way to the slog handler
 )
 
@@ -214,8 +215,9 @@ func (p *logPipe) since(mark uint64, domid *libxl.Domid) []Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []Record
-	for _, rec := range p.recent {
-		if rec.seq > mark && (domid == nil || rec.Domid == nil || *rec.Domid == *domid) {
+	first, _ := slices.BinarySearchFunc(p.recent, mark+1, func(rec Record, seq uint64) int { return cmp.Compare(rec.seq, seq) })
+	for _, rec := range p.recent[first:] {
+		if domid == nil || rec.Domid == nil || *rec.Domid == *domid {
 			out = append(out, rec)
 		}
 	}

@@ -63,3 +63,29 @@ func TestProgressIsToldApartFromTheLog(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainGivesTheLinesOfTheDomain(t *testing.T) {
+	l := open(t, slog.DiscardHandler)
+	l.logs(t, "libxl: error: a.c:1:f: Domain 7:before")
+	l.Explain(0, nil) // has read it
+	mark := l.Mark()
+	for _, line := range []string{"error: a.c:1:f: Domain 7:mine", "error: a.c:1:f: Domain 8:another's", "warning: a.c:1:f: nobody's", "info: a.c:1:f: Domain 7:idle"} {
+		l.logs(t, "libxl: "+line)
+	}
+	seven := libxl.Domid(7)
+	var got []string
+	for _, r := range l.Explain(mark, &seven) {
+		got = append(got, r.Text)
+	}
+	if fmt.Sprint(got) != "[mine nobody's]" {
+		t.Errorf("got %q", got)
+	}
+	// A thousand others fail meanwhile.
+	for range 1000 {
+		l.logs(t, "libxl: error: a.c:1:f: Domain 8:another's")
+	}
+	if n := len(l.Explain(mark, &seven)); n != len(got) {
+		t.Errorf("after many lines about others %d are left", n)
+	}
+	closed(t, l)
+}

@@ -39,6 +39,7 @@ enum kind {
     CHILD_FAIL,  /* like CHILD, but it fails */
     MEMORY,      /* leaves a megabyte behind, which the next one frees */
     THREAD,      /* leaves a thread behind, for as long as it is to last; 0 is for ever */
+    ABORT_FAIL,  /* ends well later; aborting it makes it end badly */
 };
 
 #define KIND(script) ((script) & 15)
@@ -113,7 +114,9 @@ static void say(struct ctx *c, int level, uint32_t domid, int line, const char *
     if (level < c->log->level)
         return;
     fprintf(c->log->file, "libxl: %s: ", level >= ERROR ? "error" : level >= WARN ? "warning" : level >= INFO ? "info" : "debug");
-    fprintf(c->log->file, "fake.c:%d:say: Domain %u:", line, domid);
+    fprintf(c->log->file, "fake.c:%d:say: ", line);
+    if (domid != ~0u)
+        fprintf(c->log->file, "Domain %u:", domid);
     va_start(ap, fmt);
     vfprintf(c->log->file, fmt, ap);
     va_end(ap);
@@ -199,6 +202,11 @@ static void complete(struct ctx *c, struct op *op, int rc)
         removed(find(op->domid));
         pthread_mutex_unlock(&global);
     }
+    if (op->result && rc && !op->aborted) { /* a failed creation cleans up, unless that is aborted too */
+        pthread_mutex_lock(&global);
+        removed(find(op->made));
+        pthread_mutex_unlock(&global);
+    }
     if (op->result) /* it must still be there */
         *op->result = op->made;
     must(op->child == 0, "an operation ends before its child");
@@ -278,6 +286,7 @@ static int begin(struct ctx *c, uint32_t script, uint32_t domid, const struct ho
     case WAIT:
     case STUBBORN:
     case FINISH:
+    case ABORT_FAIL:
         op->due = now_ms() + ms;
         break;
     case CHILD:
@@ -399,7 +408,7 @@ int libxl_ao_abort(struct ctx *c, const struct how *how)
             kill(op->child, SIGKILL);
             break;
         default:
-            complete(c, op, op->kind == FINISH ? 0 : ABORTED);
+            complete(c, op, op->kind == FINISH ? 0 : op->kind == ABORT_FAIL ? FAIL : ABORTED);
         }
     }
     unlock(c);
