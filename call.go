@@ -215,7 +215,7 @@ func (f *frame) run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) 
 	ctx, release := f.h.loop.Bind(ctx)
 	defer release()
 	if f.streams != nil {
-		ctx = f.streams.hold(ctx)
+		ctx, start = f.streams.hold(ctx), f.streams.guard(start)
 	}
 	out := f.h.loop.Run(ctx, start)
 	if f.streams != nil && !out.Lost {

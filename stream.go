@@ -9,12 +9,15 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/internal/loop"
+	"github.com/go-xenlight/xenlight/libxl"
 )
 
 // libxl, in all releases, ends the process if the saving or restoring of a domain
@@ -32,6 +35,10 @@ type streams struct {
 	ctx    context.Context // of the operation in libxl; only aborted once it can stand that
 	cancel context.CancelCauseFunc
 	all    []*stream
+	// taken is for one of two: who gives the operation to libxl, and who no longer
+	// wants it.
+	taken   atomic.Bool
+	refused bool // libxl was not given it
 }
 
 // stream is one end of a pipe, which libxl gets.
@@ -51,7 +58,18 @@ func newStreams() *streams {
 	return s
 }
 
-// hold returns the operation's context, which is over some time after ctx is.
+// guard has an operation begin only if nobody has cancelled it before.
+func (s *streams) guard(start func(capi.Ctx, *capi.AsyncopHow) int32) func(capi.Ctx, *capi.AsyncopHow) int32 {
+	return func(c capi.Ctx, how *capi.AsyncopHow) int32 {
+		if s.refused = s.taken.Swap(true); s.refused {
+			return int32(libxl.ErrorAborted)
+		}
+		return start(c, how)
+	}
+}
+
+// hold returns the operation's context, which is over when ctx is, but some time
+// after that once libxl has the operation.
 func (s *streams) hold(ctx context.Context) context.Context {
 	if ctx.Err() != nil {
 		return ctx
@@ -59,6 +77,9 @@ func (s *streams) hold(ctx context.Context) context.Context {
 	go func() {
 		select {
 		case <-ctx.Done():
+			if !s.taken.Swap(true) {
+				s.cancel(context.Cause(ctx))
+			}
 		case <-s.ctx.Done():
 		}
 		for _, one := range s.all {
@@ -75,6 +96,9 @@ func (s *streams) hold(ctx context.Context) context.Context {
 // drain closes the streams of an operation that has ended, before it is said to
 // have: it has failed, too, if not all has reached the user's writer.
 func (s *streams) drain(out loop.Outcome) loop.Outcome {
+	if s.refused {
+		out = loop.Outcome{Err: context.Cause(s.ctx)}
+	}
 	for _, one := range s.all {
 		if err := one.close(); out.Err == nil && (one.written || out.Code != 0) {
 			out.Err = err

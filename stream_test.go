@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/internal/loop"
 )
 
@@ -198,6 +199,7 @@ func TestAWriterThatFailsAbortsTheOperationOnceItHasBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.all = append(all.all, s)
+	all.taken.Store(true) // libxl has the operation
 	op := all.hold(t.Context())
 	save(t, s, savedHead)
 	select {
@@ -251,6 +253,7 @@ func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.all = append(all.all, s)
+	all.taken.Store(true) // libxl has the operation
 	op := all.hold(ctx)
 	cancel()
 	save(t, s, savedHead)
@@ -266,6 +269,27 @@ func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
 	}
 	if _, err := newStreams().input(ctx, "r", w, saved); !errors.Is(err, context.Canceled) {
 		t.Errorf("input: %v", err)
+	}
+}
+
+func TestWhatIsCancelledBeforeLibxlHasItNeverBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	all := newStreams()
+	s, err := all.output("w", io.Discard, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.all = append(all.all, s)
+	op := all.hold(ctx)
+	cancel()
+	select {
+	case <-op.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("it still waits for its turn")
+	}
+	start := all.guard(func(capi.Ctx, *capi.AsyncopHow) int32 { t.Error("it has begun"); return 0 })
+	if out := all.drain(loop.Outcome{Code: start(0, nil)}); out.Code != 0 || !errors.Is(out.Err, context.Canceled) {
+		t.Errorf("drain: %+v", out)
 	}
 }
 
