@@ -270,6 +270,26 @@ func TestWhatACancelledCreationHasMadeIsDestroyed(t *testing.T) {
 	}
 }
 
+func TestASoftResetTellsOfTheConsole(t *testing.T) {
+	h := openFake(t)
+	domid, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Ends(fakexl.Create(fakexl.Inline, 0), libxl.ShutdownReasonSoftReset)))
+	if err == nil {
+		err = h.DomainUnpause(t.Context(), domid)
+	}
+	for i := 0; err == nil && i < 100; i++ {
+		told := make(chan libxl.Domid, 1)
+		err = h.DomainSoftReset(t.Context(), fakeGuest(0), domid, OnConsole(func(d libxl.Domid) { told <- d }))
+		select {
+		case <-told:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("the %dth tells nothing: %v", i+1, err)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fakeGuest describes a domain for the fake.
 func fakeGuest(script uint32) *libxl.DomainConfig {
 	c := libxl.NewDomainConfig()

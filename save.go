@@ -192,6 +192,8 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 	defer forget()
 	var out loop.Outcome
 	if f.err == nil {
+		ctx, release := h.loop.Bind(ctx)
+		defer release()
 		// Without a how: libxl keeps the address of a variable on its stack, and
 		// writes to it when an asynchronous operation ends.
 		out.Code, out.Err = h.loop.Call(ctx, func(c capi.Ctx) int32 {
@@ -199,6 +201,9 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 		})
 		if out.Code == 0 && out.Err == nil {
 			h.lib.Succeeded(f.fn)
+		}
+		if progress != nil {
+			h.loop.Settle() // the console may have been reported a moment ago
 		}
 	}
 	return f.ended(out)

@@ -69,6 +69,7 @@ type Loop struct {
 	idle     *sync.Cond // there are no calls
 	calls    map[*Call]struct{}
 	handlers map[uint64]func(*libxl.Event)
+	settling []chan struct{} // to be closed once what is queued is handled
 }
 
 // New makes a context and starts its pump. Lines of libxl's log go to logger, and

@@ -71,8 +71,31 @@ func (l *Loop) wake() {
 	_, _ = unix.Write(l.wakeFd, one[:])
 }
 
+// Settle returns when the handlers have had every event that libxl has queued by
+// now. The caller has entered the loop.
+func (l *Loop) Settle() {
+	done := make(chan struct{})
+	l.mu.Lock()
+	l.settling = append(l.settling, done)
+	l.mu.Unlock()
+	l.wake()
+	select {
+	case <-done:
+	case <-l.broken:
+	}
+}
+
 // dispatch hands every queued event to its handler.
 func (l *Loop) dispatch() {
+	l.mu.Lock()
+	settling := l.settling
+	l.settling = nil
+	l.mu.Unlock()
+	defer func() {
+		for _, done := range settling {
+			close(done)
+		}
+	}()
 	for {
 		var p capi.Ptr
 		switch rc := libxl.Error(l.lib.EventCheck(l.ctx, &p, eventMaskAll, nil, nil)); rc {

@@ -218,6 +218,18 @@ int libxl_cdrom_insert(struct ctx *c, uint32_t domid, void *disk, const struct h
     return rc;
 }
 
+/* Ends before it returns, as without a how; the event of its console remains. */
+int libxl_domain_soft_reset(struct ctx *c, void *cfg, uint32_t domid, const struct how *how, const struct progress *progress)
+{
+    (void)cfg;
+    must(!how, "a soft reset that is no operation");
+    lock(c);
+    if (progress)
+        queue(c, CONSOLE, domid, progress->user);
+    unlock(c);
+    return 0;
+}
+
 static void tell(struct ctx *c)
 {
     pthread_mutex_lock(&global);
