@@ -125,7 +125,7 @@ func (f *frame) onConsole(report func(libxl.Domid)) (how *capi.AsyncprogressHow,
 func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
 	f := h.beginDomain(capi.FnDomainDestroy, domid)
 	if f.err == nil {
-		h.events.glance()
+		h.events.glance(ctx)
 	}
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainDestroy(c, uint32(domid), how)

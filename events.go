@@ -81,13 +81,7 @@ func (h *Host) watch(ctx context.Context, op string, domid *libxl.Domid, opts ..
 	for _, set := range opts {
 		set(w)
 	}
-	err := ctx.Err()
-	if err == nil {
-		err = h.events.join(w)
-	} else {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	if err := h.events.enlist(ctx, w); err != nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, fail(err)) }
 	}
 	stop := context.AfterFunc(ctx, func() { h.events.leave(w) })
@@ -241,6 +235,26 @@ func (b *hub) all() []*watcher {
 	return slices.Collect(maps.Keys(b.watchers))
 }
 
+// enlist is join, but waits no longer than ctx lasts: libxl may be busy.
+func (b *hub) enlist(ctx context.Context, w *watcher) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	joined := make(chan error, 1)
+	go func() { joined <- b.join(w) }()
+	select {
+	case err := <-joined:
+		return err
+	case <-ctx.Done():
+		go func() {
+			if <-joined == nil {
+				b.leave(w)
+			}
+		}()
+		return context.Cause(ctx)
+	}
+}
+
 // join begins a watch.
 func (b *hub) join(w *watcher) error {
 	b.looking.Lock()
@@ -339,15 +353,23 @@ func (b *hub) look(joining bool) ([]libxl.Dominfo, error) {
 	return list, nil
 }
 
-// glance looks at once, before something is gone that nobody has seen yet. What
-// goes wrong will be told by the next look.
-func (b *hub) glance() {
+// glance looks at once, before something is gone that nobody has seen yet, but
+// waits no longer than ctx lasts. What goes wrong will be told by the next look.
+func (b *hub) glance(ctx context.Context) {
 	if len(b.all()) == 0 {
 		return
 	}
-	b.looking.Lock()
-	defer b.looking.Unlock()
-	_, _ = b.look(false)
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		b.looking.Lock()
+		defer b.looking.Unlock()
+		_, _ = b.look(false)
+	}()
+	select {
+	case <-looked:
+	case <-ctx.Done():
+	}
 }
 
 // born makes a domain known, so that its death is told of however early it dies.

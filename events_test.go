@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -168,6 +169,30 @@ func TestWatchersThatLeaveAreForgotten(t *testing.T) {
 	if got := watchHub(t, b)(); got != "" {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestAWatchDoesNotWaitForABusyLibxlLongerThanItsContext(t *testing.T) {
+	busy, asked := make(chan struct{}), make(chan struct{}, 2)
+	b := newHub(func() ([]libxl.Dominfo, error) {
+		asked <- struct{}{}
+		<-busy
+		return nil, nil
+	}, nil)
+	b.watchers[&watcher{more: make(chan struct{}, 1)}] = struct{}{}
+	for what, wait := range map[string]func(context.Context) error{
+		"watch":   func(ctx context.Context) error { return b.enlist(ctx, &watcher{more: make(chan struct{}, 1)}) },
+		"destroy": func(ctx context.Context) error { b.glance(ctx); return context.Cause(ctx) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, cancel)
+		if err := wait(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	close(busy)
+	<-asked
+	<-asked
+	eventually(t, "the watch to be forgotten", func() bool { return len(b.all()) == 1 })
 }
 
 func TestRunEndsAllWatchesWhenTheDomainsCannotBeListed(t *testing.T) {
