@@ -216,7 +216,9 @@ func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) i
 		return Outcome{Err: l.brokenErr, Lost: true}
 	case <-ctx.Done():
 	}
-	l.abort(&how)
+	if !l.isBroken() {
+		l.abort(&how)
+	}
 	select {
 	case rc := <-done:
 		if rc == 0 {
