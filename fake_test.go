@@ -251,55 +251,6 @@ func TestAThousandOperationsWaitOnOneThread(t *testing.T) {
 	group.Wait()
 }
 
-func TestWhatACancelledCreationHasMadeIsDestroyed(t *testing.T) {
-	h := openFake(t)
-	for kind, code := range map[fakexl.Kind]libxl.Error{fakexl.Forever: libxl.ErrorAborted, fakexl.AbortFail: libxl.ErrorFail} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		told := make(chan libxl.Domid, 1)
-		domid, err := h.DomainCreateNew(ctx, fakeGuest(fakexl.Create(kind, fakexl.MaxLasts)), OnConsole(func(d libxl.Domid) { told <- d }))
-		cancel()
-		if domid != libxl.InvalidDomid || outcomeOf(err) != (outcome{code, context.DeadlineExceeded}) {
-			t.Errorf("kind %d: got %d, %v", kind, domid, err)
-		}
-		e := (*Error)(nil)
-		if errors.As(err, &e); e.Domid == nil || *e.Domid != <-told {
-			t.Errorf("kind %d: the error has not the number of the domain: %+v", kind, e)
-		} else if _, err := h.DomainInfo(*e.Domid); !errors.Is(err, libxl.ErrorDomainNotfound) {
-			t.Errorf("kind %d: it is still there: %v", kind, err)
-		}
-	}
-}
-
-func TestASoftResetTellsOfTheConsole(t *testing.T) {
-	h := openFake(t)
-	domid, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Ends(fakexl.Create(fakexl.Inline, 0), libxl.ShutdownReasonSoftReset)))
-	if err == nil {
-		err = h.DomainUnpause(t.Context(), domid)
-	}
-	for i := 0; err == nil && i < 100; i++ {
-		told := make(chan libxl.Domid, 1)
-		err = h.DomainSoftReset(t.Context(), fakeGuest(0), domid, OnConsole(func(d libxl.Domid) { told <- d }))
-		select {
-		case <-told:
-		case <-time.After(5 * time.Second):
-			t.Fatalf("the %dth tells nothing: %v", i+1, err)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// fakeGuest describes a domain for the fake.
-func fakeGuest(script uint32) *libxl.DomainConfig {
-	c := libxl.NewDomainConfig()
-	c.CInfo.Type = libxl.DomainTypePv
-	c.CInfo.Uuid = libxl.NewUuid()
-	c.CInfo.Ssidref = script
-	c.BInfo.TypeUnion = libxl.NewDomainBuildInfoTypeUnionPv()
-	return c
-}
-
 func TestErrorsCarryTheirOwnLines(t *testing.T) {
 	h := openFake(t)
 	var group sync.WaitGroup
