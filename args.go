@@ -88,7 +88,8 @@ func (f *frame) needs(path string, missing bool) {
 // inOut is a struct that libxl reads and changes.
 func inOut[T any](f *frame, x *T) capi.Ptr {
 	p, v := encode(f, x)
-	f.back = append(f.back, func() error { return v.Get(x) })
+	get := func() error { return v.Get(x) }
+	f.back, f.chosen = append(f.back, get), append(f.chosen, get)
 	return p
 }
 

@@ -3,6 +3,7 @@ package xenlight
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -27,6 +28,7 @@ type frame struct {
 	mark    uint64         // in the log
 	owned   []owned        // what is to be freed
 	back    []func() error // copy to Go what libxl has written
+	chosen  []func() error // those of them that do so if the operation is aborted too
 	streams *streams       // what libxl writes to and reads from, if anything
 }
 
@@ -204,7 +206,17 @@ func (f *frame) exists(c capi.Ctx) int32 {
 // operate runs an operation to its end.
 func (f *frame) operate(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
 	defer f.leave()
-	return f.ended(f.run(ctx, start))
+	out := f.run(ctx, start)
+	err := f.ended(out)
+	if out.Code != 0 && out.Err != nil && !out.Lost {
+		// A device that is half there can only be removed by its number.
+		for _, b := range f.chosen {
+			if fault := b(); fault != nil {
+				err = errors.Join(err, fault)
+			}
+		}
+	}
+	return err
 }
 
 // run is operate for those who look at the outcome before it is an error.

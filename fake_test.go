@@ -199,6 +199,25 @@ func TestCancellationAtEveryStage(t *testing.T) {
 	}
 }
 
+func TestWhatACancelledOperationHasChosenIsTold(t *testing.T) {
+	h := openFake(t)
+	for kind, want := range map[fakexl.Kind]libxl.Devid{fakexl.Wait: 7, fakexl.Finish: 7, fakexl.HalfWay: 7, fakexl.InlineFail: -1, fakexl.Refused: -1} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		nic := &libxl.DeviceNic{Devid: -1, Ip: "kept"}
+		err := h.DeviceNicAdd(ctx, fakexl.Pause(kind, fakexl.MaxLasts), nic)
+		cancel()
+		if outcomeOf(err).code != ends[kind].aborted || nic.Devid != want || nic.Ip != "kept" {
+			t.Errorf("kind %d: %v, %+v", kind, err, nic)
+		}
+	}
+	nic := &libxl.DeviceNic{Devid: -1}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.DeviceNicAdd(ctx, fakexl.Pause(fakexl.Inline, 0), nic); !errors.Is(err, context.Canceled) || nic.Devid != -1 {
+		t.Errorf("over before: %v, %+v", err, nic)
+	}
+}
+
 func TestOperationsEndInTheirOrderEachOnce(t *testing.T) {
 	h := openFake(t)
 	const n = 8

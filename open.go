@@ -7,8 +7,9 @@
 //
 // A Host may be used from any number of goroutines. Methods that take a
 // [context.Context] can last; cancelling it aborts the operation inside libxl,
-// and the method still returns only when libxl has ended it. The others answer
-// within the time of a few hypercalls and xenstore reads.
+// and the method still returns only when libxl has ended it. What libxl has chosen
+// for a device by then, such as its Devid, is copied back all the same. The others
+// answer within the time of a few hypercalls and xenstore reads.
 //
 // # Errors
 //

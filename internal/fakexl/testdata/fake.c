@@ -332,6 +332,16 @@ int libxl_domain_pause(struct ctx *c, uint32_t domid, const struct how *how)
     return rc;
 }
 
+/* As libxl does, it chooses the number at once. */
+int libxl_device_nic_add(struct ctx *c, uint32_t domid, char *nic, const struct how *how)
+{
+    lock(c);
+    FIELD(nic, int, OFF_libxl_device_nic_devid) = 7;
+    int rc = begin(c, domid, domid, how, 0, NULL, 0);
+    unlock(c);
+    return rc;
+}
+
 /* The configuration's c_info.ssidref is the script; how the guest ends when it
  * runs is in it too. */
 int libxl_domain_create_new(struct ctx *c, char *cfg, uint32_t *domid, const struct how *how, const struct progress *progress)
