@@ -86,6 +86,7 @@ func (h *Host) watch(ctx context.Context, op string, domid *libxl.Domid, opts ..
 	}
 	stop := context.AfterFunc(ctx, func() { h.events.leave(w) })
 	return func(yield func(Event, error) bool) {
+		defer w.push(true, nil) // so that ranging over it again ends
 		defer h.events.leave(w)
 		defer stop()
 		for {

@@ -88,6 +88,27 @@ func TestEjectionsReachThoseWhoAskForThem(t *testing.T) {
 	eventually(t, "no drive to be listened to", func() bool { return listening() == 0 })
 }
 
+func TestASequenceThatIsUsedAgainEnds(t *testing.T) {
+	h := openFake(t)
+	domid, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Ends(fakexl.Create(fakexl.Inline, 0), libxl.ShutdownReasonCrash)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := h.DomainEvents(t.Context(), domid)
+	if err := h.DomainUnpause(t.Context(), domid); err != nil {
+		t.Fatal(err)
+	}
+	for range events {
+		break
+	}
+	for ev, err := range events {
+		t.Errorf("got %+v, %v", ev, err)
+	}
+	if err := h.DomainDestroy(t.Context(), domid); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTheReasonOfADomainThatIsDestroyedAtOnceIsTold(t *testing.T) {
 	h := openFake(t)
 	const rounds = 100
