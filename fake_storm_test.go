@@ -395,11 +395,11 @@ func TestPlantedLeaksInCAreFound(t *testing.T) {
 		t.Errorf("a thread was planted, found %q", more)
 	}
 	if has := heap(t, h); has <= had+heapNoise {
-		t.Errorf("a megabyte was planted, found %d bytes", has-had)
+		t.Errorf("two megabytes were planted, found %d bytes", has-had)
 	}
 	plant(fakexl.Memory, 0)
 	if has := heap(t, h); has > had+heapNoise {
-		t.Errorf("a megabyte was planted and is gone, found %d bytes", has-had)
+		t.Errorf("two megabytes were planted and are gone, found %d bytes", has-had)
 	}
 	if more := before.Since(); len(more) > 0 {
 		t.Errorf("after its end: %q", more)

@@ -42,7 +42,7 @@ const (
 	Finish                 // aborting it makes it end well at once
 	Disaster               // libxl breaks down
 	ChildFail              // like Child, but it fails
-	Memory                 // leaves a megabyte behind, which the next one frees
+	Memory                 // leaves two megabytes behind, which the next one frees
 	Thread                 // leaves a thread behind, for as long as it is to last; 0 is for ever
 	AbortFail              // ends well later; aborting it makes it end badly
 )

@@ -37,7 +37,7 @@ enum kind {
     FINISH,      /* aborting it makes it end well at once */
     DISASTER,    /* libxl breaks down */
     CHILD_FAIL,  /* like CHILD, but it fails */
-    MEMORY,      /* leaves a megabyte behind, which the next one frees */
+    MEMORY,      /* leaves two megabytes behind, which the next one frees */
     THREAD,      /* leaves a thread behind, for as long as it is to last; 0 is for ever */
     ABORT_FAIL,  /* ends well later; aborting it makes it end badly */
 };
@@ -305,7 +305,7 @@ static int begin(struct ctx *c, uint32_t script, uint32_t domid, const struct ho
         if (lost)
             free(lost), lost = NULL;
         else
-            lost = malloc(1 << 20);
+            lost = malloc(2 << 20);
         complete(c, op, 0);
         break;
     case THREAD: {
