@@ -59,7 +59,8 @@ func (h *Host) SetMemoryTarget(domid libxl.Domid, targetMemkb int64, relative bo
 // DomainResume lets a suspended domain go on in place. With suspendCancel the
 // guest learns that its suspension was cancelled, which is fast, but the guest
 // must be able to; without, it finds itself as after a restore and connects
-// its devices anew. It calls libxl_domain_resume.
+// its devices anew. With Xen 4.14 that is how a PV or PVH guest always finds
+// itself. It calls libxl_domain_resume.
 func (h *Host) DomainResume(ctx context.Context, domid libxl.Domid, suspendCancel bool) error {
 	f := h.beginDomain(capi.FnDomainResume, domid)
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {

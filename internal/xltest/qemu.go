@@ -184,6 +184,9 @@ func checkTalk(t *T) {
 	c.Channels = []libxl.DeviceChannel{*terminal, *sock}
 	g := t.createWithQemu(c)
 	g.boot()
+	if refusal, ok := xenstoreRead(g.path("error/device/console/1/error")); ok && strings.HasPrefix(g.sh("uname -r"), "5.10.") {
+		t.Cannot("Linux 5.10 drives the first console only: %s", refusal)
+	}
 	ends := map[string]talker{}
 	channels, err := t.Host.DeviceChannelList(g.Domid)
 	t.ok(err, "DeviceChannelList")

@@ -41,6 +41,20 @@ static void map(u64 address)
 	hypercall(UPDATE_VA_MAPPING, (u64)&shared_info, address | PRESENT | WRITABLE | USER | ACCESSED | DIRTY, UVMF_INVLPG);
 }
 
+/* list_frames tells where the list of the guest's frames is, as older toolstacks
+ * look for it: 4.14's resumes a PV guest only if it finds it so. */
+static void list_frames(void)
+{
+	enum { PER_PAGE = PAGE / sizeof(u64) };
+	static u64 lists[PER_PAGE] __attribute__((aligned(PAGE)));
+	static u64 frames[PER_PAGE] __attribute__((aligned(PAGE)));
+
+	lists[0] = frame_of(frames);
+	for (u64 i = 0; i < PER_PAGE && i * PER_PAGE < start->pages; i++)
+		frames[i] = frame_of((char *)start->mfn_list + i * PAGE);
+	shared_info.frame_list_list = frame_of(lists);
+}
+
 static void pv_connect(void)
 {
 	map(start->shared_info);
@@ -52,6 +66,7 @@ static void pv_connect(void)
 	shared_info.max_pfn = start->pages; /* one more than the last */
 	shared_info.p2m_cr3 = frame_of((void *)start->page_tables) * PAGE;
 	shared_info.p2m_vaddr = start->mfn_list;
+	list_frames();
 }
 
 /* The frames of a PV guest are others when it resumes. What it knows by frame
