@@ -108,6 +108,8 @@ func run() (failed bool, err error) {
 	for _, kernel := range []*string{&o.Kernel, &o.Tiny} {
 		if _, err := os.Stat(*kernel); err != nil {
 			*kernel = ""
+		} else if *kernel, err = filepath.Abs(*kernel); err != nil { // libxl has a folder of its own for firmware
+			return false, err
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

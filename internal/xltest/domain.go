@@ -31,24 +31,6 @@ var domainChecks = func() (checks []check) {
 	return append(checks, check{domainSection, "on Arm a pv guest becomes a pvh guest, and an hvm guest is refused", checkArmGuests})
 }()
 
-func checkArmGuests(t *T) {
-	if !onArm {
-		t.Cannot("this host is not Arm")
-	}
-	c := t.tiny(libxl.DomainTypePvh, "")
-	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypePv, libxl.NewDomainBuildInfoTypeUnionPv()
-	g := t.create(c)
-	equal(t, "CInfo.Type", c.CInfo.Type, libxl.DomainTypePvh)
-	equal(t, "BInfo.Type", c.BInfo.Type, libxl.DomainTypePvh)
-	g.start()
-	g.expect("tiny: up pvh")
-
-	// 4.20 would end the process.
-	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, libxl.NewDomainBuildInfoTypeUnionHvm()
-	_, err := t.Host.DomainCreateNew(t.ctx, c)
-	wantField(t, "DomainCreateNew of an hvm guest", err, "CInfo.Type")
-}
-
 func checkCreate(t *T, kind libxl.DomainType) {
 	c := t.config(kind)
 	console := make(chan libxl.Domid, 1)

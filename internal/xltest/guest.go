@@ -51,13 +51,6 @@ func (t *T) plain() libxl.DomainType {
 	return libxl.DomainTypePvh
 }
 
-// needHvm ends the check where no guest has a device model.
-func (t *T) needHvm() {
-	if onArm {
-		t.Cannot("there are no HVM guests on Arm")
-	}
-}
-
 // newConfig describes a guest with nothing but vCPUs and memory, in KB.
 func (t *T) newConfig(kind libxl.DomainType, kernel string, vcpus int, memory uint64) *libxl.DomainConfig {
 	info, err := t.Host.GetPhysinfo()

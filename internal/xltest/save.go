@@ -60,32 +60,6 @@ func saving(name string, run func(*T)) check {
 	}}
 }
 
-// needSave ends the check where no guest can be saved.
-func (t *T) needSave() {
-	if onArm {
-		t.Cannot("Xen on Arm can neither save nor restore guests")
-	}
-}
-
-func checkArmSaves(t *T) {
-	if !onArm {
-		t.Cannot("this host is not Arm")
-	}
-	g := t.startTiny(libxl.DomainTypePvh, "")
-	err := t.Host.DomainSuspend(t.ctx, g.Domid, io.Discard)
-	wantCode(t, "DomainSuspend", err, libxl.ErrorFail)
-	if e := asError(err); e == nil || !slices.ContainsFunc(e.Log, contains("Function not implemented")) {
-		t.Errorf("no line of libxl's log tells why a guest cannot be saved:%s", logOf(err))
-	}
-	equal(t, "Shutdown after DomainSuspend", g.info().Shutdown, false)
-	g.count(3)
-	t.ok(t.Host.DomainSuspendOnly(t.ctx, g.Domid), "DomainSuspendOnly")
-	g.suspended()
-	t.ok(t.Host.DomainResume(t.ctx, g.Domid, true), "DomainResume")
-	g.expect("tiny: resumed")
-	g.count(4)
-}
-
 // startTiny starts a tiny guest and has it count to 2.
 func (t *T) startTiny(kind libxl.DomainType, cmdline string) *guest {
 	var c *libxl.DomainConfig
@@ -252,7 +226,9 @@ func checkResume(t *T, kind libxl.DomainType) {
 			g.count(counted)
 		}
 	}
-	wantError(t, "DomainResume of a guest that runs", t.Host.DomainResume(t.ctx, g.Domid, true))
+	if err := t.Host.DomainResume(t.ctx, g.Domid, true); kind != libxl.DomainTypePvh || t.release() > 14 { // where libxl does not look
+		wantError(t, "DomainResume of a guest that runs", err)
+	}
 	g.count(counted + 1)
 }
 

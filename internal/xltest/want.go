@@ -2,17 +2,12 @@ package xltest
 
 import (
 	"errors"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/go-xenlight/xenlight"
 	"github.com/go-xenlight/xenlight/libxl"
 )
-
-// onArm tells whether the hypervisor is Xen on Arm, which has one kind of guests,
-// called PVH, and knows nothing of NUMA and PCI.
-const onArm = runtime.GOARCH == "arm64"
 
 // wantError demands an *xenlight.Error.
 func wantError(t *T, what string, err error) {
