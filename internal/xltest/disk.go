@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -30,11 +31,18 @@ func disk(vdev, path string, backend libxl.DiskBackend) *libxl.DeviceDisk {
 
 // loopDevice makes a block device of a file, until the end of the check.
 func (t *T) loopDevice(file string) string {
+	dev, _ := t.loop(file)
+	return dev
+}
+
+// loop is loopDevice, and also returns what makes the device go before.
+func (t *T) loop(file string) (dev string, detach func()) {
 	out, err := exec.CommandContext(t.ctx, "losetup", "--find", "--show", file).Output()
 	t.ok(err, "losetup")
-	dev := strings.TrimSpace(string(out))
-	t.Cleanup(func() { exec.Command("losetup", "--detach", dev).Run() })
-	return dev
+	dev = strings.TrimSpace(string(out))
+	detach = sync.OnceFunc(func() { exec.Command("losetup", "--detach", dev).Run() })
+	t.Cleanup(detach)
+	return dev, detach
 }
 
 // needQemu ends the check where dom0 has no device model.

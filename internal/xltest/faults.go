@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func checkPlanted(t *T) {
 
 	x := t.xenbus()
 	was = t.snapshot() // with the connection
-	const key = "/tool/xltest"
+	const key = "/local/domain/0/xltest"
 	t.ok(x.Write(key, "planted"), "xenstore")
 	notice("a key", "xenstore keys")
 	t.ok(x.Remove(key), "xenstore")
@@ -160,6 +161,16 @@ func checkPlanted(t *T) {
 	t.ok(err, file)
 	notice("a descriptor", "descriptors")
 	t.ok(f.Close(), "Close")
+
+	_, detach := t.loop(file)
+	notice("a loop device", "loop devices")
+	detach()
+
+	child := exec.Command("sleep", "1h")
+	t.ok(child.Start(), "sleep")
+	notice("a child", "children")
+	t.ok(child.Process.Kill(), "killing it")
+	_ = child.Wait() // it was killed
 
 	stop := make(chan struct{})
 	go func() { <-stop }()
