@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-xenlight/xenlight/libxl"
 )
@@ -184,7 +183,7 @@ func (g *guest) remus(info *libxl.DomainRemusInfo, w io.Writer) (stop func()) {
 	go func() {
 		err := g.t.Host.DomainRemusStart(ctx, info, g.Domid, w, nil)
 		if ctx.Err() == nil {
-			g.console.SetReadDeadline(time.Now()) // nobody need wait for the guest
+			g.unheard.Store(true)
 		}
 		ended <- err
 	}()

@@ -23,6 +23,7 @@ type guest struct {
 	Domid   libxl.Domid
 	console *os.File
 	said    string
+	unheard atomic.Bool // nobody need wait for what it says
 
 	commands int // that the guest's shell has been given
 }
@@ -90,6 +91,7 @@ func (t *T) create(c *libxl.DomainConfig, opts ...xenlight.CreateOption) *guest 
 // adopt takes over a domain that the check has made.
 func (t *T) adopt(c *libxl.DomainConfig, domid libxl.Domid) *guest {
 	g := &guest{t: t, Config: c, Domid: domid}
+	t.guests = append(t.guests, domid)
 	t.Cleanup(func() {
 		if g.console != nil {
 			g.rest()
@@ -168,22 +170,36 @@ func (g *guest) boot() {
 	g.expect(g.t.o.Ready)
 }
 
-// expect reads the console up to a text, which is the end of what it returns.
+// expect reads the console up to a text, which is the end of what it returns. It
+// does not wait for a guest that is over.
 func (g *guest) expect(text string) (said string) {
-	if deadline, ok := g.t.ctx.Deadline(); ok {
-		g.console.SetReadDeadline(deadline)
-	}
 	buf := make([]byte, 4096)
-	for !strings.Contains(g.said, text) {
+	slice := time.Second
+	for over := false; !strings.Contains(g.said, text); {
+		g.console.SetReadDeadline(time.Now().Add(slice))
 		n, err := g.console.Read(buf)
 		g.said += string(buf[:n])
-		if err != nil {
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded):
 			g.t.Fatalf("the guest has not said %q: %v; it said:\n%s", text, err, g.said)
+		case over:
+			g.t.Fatalf("the guest has not said %q, and never will: it is over; it said:\n%s", text, g.said)
+		case g.unheard.Load() || g.t.ctx.Err() != nil:
+			g.t.Fatalf("the guest has not said %q; it said:\n%s", text, g.said)
+		case g.over():
+			over, slice = true, 5*time.Second // its last words may be on their way
 		}
 	}
 	n := strings.Index(g.said, text) + len(text)
 	said, g.said = g.said[:n], g.said[n:]
 	return said
+}
+
+// over tells whether the guest has ended. One that is suspended has not.
+func (g *guest) over() bool {
+	info, err := g.t.Host.DomainInfo(g.Domid)
+	return err != nil || info.Shutdown && info.ShutdownReason != libxl.ShutdownReasonSuspend
 }
 
 // shutDown waits until the guest has shut down, and returns why.

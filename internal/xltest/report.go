@@ -116,9 +116,13 @@ func (r *Report) AddCalls(calls map[string]xenlight.CallCount) {
 
 // Print writes a result for people; verbose adds what passed checks have to say.
 func (r Result) Print(w io.Writer, verbose bool) {
+	name := r.Name
+	if r.Again > 0 {
+		name += fmt.Sprintf(" (try %d)", r.Again+1)
+	}
 	fmt.Fprintf(w, "%-8s %5.1fs  %s\n", map[Status]string{Passed: "ok", Failed: "FAILED", Untestable: "skipped"}[r.Status],
-		r.Seconds, r.Name)
-	if r.Status != Passed || verbose {
+		r.Seconds, name)
+	if r.Status != Passed || r.Again > 0 || verbose {
 		for _, d := range r.Details {
 			fmt.Fprintf(w, "%16s%s\n", "", strings.ReplaceAll(d, "\n", fmt.Sprintf("\n%16s", "")))
 		}
@@ -160,6 +164,11 @@ func (r *Report) Summary(w io.Writer) {
 	}{{"only seen failing", failing}, {"never called", never}} {
 		if len(list.names) > 0 {
 			fmt.Fprintf(w, "%s: %s\n", list.what, strings.Join(list.names, ", "))
+		}
+	}
+	for _, r := range r.Results {
+		if r.Again > 0 {
+			fmt.Fprintf(w, "made again because the emulated processor had reset a guest: %s\n", r.Name)
 		}
 	}
 	fmt.Fprintf(w, "xltest: %d passed, %d failed, %d skipped\n", r.Total.Passed, r.Total.Failed, r.Total.Untestable)
