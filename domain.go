@@ -96,18 +96,6 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 	return domid, err
 }
 
-// forArch is the configuration with what libxl forgets: on Arm it stores the
-// domain's without its default for ACPI, and libxl_set_memory_target ends the
-// process when it comes upon that.
-func forArch(cfg *libxl.DomainConfig, arch string) *libxl.DomainConfig {
-	if arch != "arm64" || cfg == nil || !cfg.BInfo.Acpi.IsDefault() {
-		return cfg
-	}
-	cfg = cfg.Clone()
-	cfg.BInfo.Acpi.Set(false)
-	return cfg
-}
-
 // onConsole has a function called when an operation's domain gets a console.
 func (f *frame) onConsole(report func(libxl.Domid)) (how *capi.AsyncprogressHow, forget func()) {
 	if report == nil || f.err != nil {

@@ -25,9 +25,11 @@ func (h *Host) SendTrigger(ctx context.Context, domid libxl.Domid, trigger libxl
 // DomainSetmaxmem sets how much memory the domain may have at most, in kB;
 // what it has is [Host.SetMemoryTarget]'s business. libxl.ErrorFail means that
 // it is less than the current target, libxl.ErrorLockFail that there is no
-// such domain. It calls libxl_domain_setmaxmem.
+// such domain. What is refused on Arm is as with SetMemoryTarget. It calls
+// libxl_domain_setmaxmem.
 func (h *Host) DomainSetmaxmem(domid libxl.Domid, targetMemkb uint64) error {
 	f := h.beginDomain(capi.FnDomainSetmaxmem, domid)
+	f.mustSayAcpi()
 	return f.call(func(c capi.Ctx) int32 { return h.lib.DomainSetmaxmem(c, uint32(domid), targetMemkb) })
 }
 
@@ -48,11 +50,13 @@ func (h *Host) GetMemoryTarget(domid libxl.Domid) (target uint64, err error) {
 // libxl.ErrorInval means more than the domain's maximum, or less than 128 MB
 // for dom0; libxl.ErrorLockFail that there is no such domain.
 //
-// On Arm libxl ends the process if the domain was created, by another program,
-// with its ACPI left at the default: [Host.DomainCreateNew] never does so. It
-// calls libxl_set_memory_target.
+// On Arm a *FieldError of domid means that the domain was created, by another
+// program, with its ACPI left at the default, as dom0 always is: libxl would
+// end the process. [Host.DomainCreateNew] never leaves it so. It calls
+// libxl_set_memory_target.
 func (h *Host) SetMemoryTarget(domid libxl.Domid, targetMemkb int64, relative bool, enforce bool) error {
 	f := h.beginDomain(capi.FnSetMemoryTarget, domid)
+	f.mustSayAcpi()
 	return f.call(func(c capi.Ctx) int32 { return h.lib.SetMemoryTarget(c, uint32(domid), targetMemkb, relative, enforce) })
 }
 

@@ -135,27 +135,6 @@ func TestCreationNeedsATypeThatItsUnionShares(t *testing.T) {
 	}
 }
 
-func TestArmHasNoHvmGuests(t *testing.T) {
-	c := libxl.NewDomainConfig()
-	c.CInfo.Type, c.BInfo.TypeUnion = libxl.DomainTypeHvm, libxl.NewDomainBuildInfoTypeUnionHvm()
-	if err := checkCreate(c, "amd64"); err != nil {
-		t.Errorf("amd64: %v", err)
-	}
-	if forArch(c, "amd64") != c {
-		t.Error("a configuration is changed without need")
-	}
-	if arm := forArch(c, "arm64"); !c.BInfo.Acpi.IsDefault() || arm.BInfo.Acpi != libxl.DefboolOf(false) {
-		t.Errorf("ACPI on Arm: %v, and %v in the caller's configuration", arm.BInfo.Acpi, c.BInfo.Acpi)
-	}
-	c.BInfo.Acpi.Set(true)
-	if forArch(c, "arm64") != c {
-		t.Error("ACPI on Arm is not as asked for")
-	}
-	if err := checkCreate(c, "arm64"); err == nil || err.Error() != "CInfo.Type: hvm: guests on Arm are pvh" {
-		t.Errorf("arm64: %v", err)
-	}
-}
-
 func TestZeroHostIsClosed(t *testing.T) {
 	var h Host
 	ctx := context.Background()

@@ -42,6 +42,7 @@ type Arg struct {
 	Bits     string  // a bitmap that must be allocated before: the function that tells how many bits
 	Needs    string  // a member that must not be zero: libxl would crash
 	Exists   bool    // the domain must exist: libxl does not look
+	Acpi     bool    // the domain's stored configuration must say on Arm whether it has ACPI
 }
 
 // The return conventions.
@@ -280,11 +281,13 @@ func (e *functionEvaluator) arg(f *Function, it item) (*Arg, error) {
 			a.Bits = text
 		case key == "exists" && kv[1] == starlark.True && a.base == "domid" && a.Dir == ByValue:
 			a.Exists = true
+		case key == "acpi" && kv[1] == starlark.True && a.base == "domid" && a.Dir == ByValue:
+			a.Acpi = true
 		case key == "needs" && isText && e.schema.hasMember(a.base, text):
 			a.Needs = text
 		default:
 			return nil, errorAt(it.pos, "%s: expected optional (True, of a pointer), since (a release), bits (a function, of a bitmap), "+
-				"needs (a member, of a struct) or exists (True, of a domain), got %s: %s", name, kv[0], kv[1])
+				"needs (a member, of a struct), exists or acpi (True, of a domain), got %s: %s", name, kv[0], kv[1])
 		}
 	}
 	return a, nil

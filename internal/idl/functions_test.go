@@ -39,6 +39,7 @@ func TestFaultsInFunctionsAreRefused(t *testing.T) {
 		{"unknown option of a parameter", `Function("f", void, [("a", In(integer), {"free": True})])`, "a: expected optional (True, of a pointer)"},
 		{"bits of no bitmap", `Function("f", void, [("a", Out(integer), {"bits": "f"})])`, "a: expected optional (True, of a pointer)"},
 		{"a number that exists", `Function("f", void, [("a", uint32, {"exists": True})])`, "a: expected optional (True, of a pointer)"},
+		{"a number that says whether it has ACPI", `Function("f", void, [("a", uint32, {"acpi": True})])`, "a: expected optional (True, of a pointer)"},
 		{"needs what is not there", `Function("f", void, [("a", In(libxl_st), {"needs": "b"})])`, "a: expected optional (True, of a pointer)"},
 		{"bits that nothing tells", `Function("f", void, [("a", Out(libxl_bitmap), {"bits": "g"})], hand = True)`, "f: a has as many bits as g says, which is not described"},
 		{"parameter of an unknown release", `Function("f", void, [("a", integer, {"since": "1.2"})])`, "f: expected a known release as since, got 1.2"},

@@ -115,6 +115,9 @@ func (x *method) argument(m *model, a *Arg) error {
 		if a.Exists {
 			x.vars = append(x.vars, "f.mustExist()")
 		}
+		if a.Acpi {
+			x.vars = append(x.vars, "f.mustSayAcpi()")
+		}
 		param("libxl.Domid", "uint32(%s)", name)
 	case a.base == "domid" && a.Dir == ByValue:
 		variable("libxl.Domid", "f.domain(%q, %s)", name, name)

@@ -70,7 +70,7 @@ func (t *T) instead(kind string, domid libxl.Domid) *exec.Cmd {
 }
 
 func checkConsoleClients(t *T) {
-	for _, kind := range guestTypes {
+	for _, kind := range t.kinds() {
 		g := t.create(t.tiny(kind, ""))
 		tty, err := t.Host.PrimaryConsoleGetTty(g.Domid)
 		t.ok(err, "PrimaryConsoleGetTty")
