@@ -54,10 +54,12 @@ func leavesAcpi(stored []byte) bool {
 	if len(stored) == 0 {
 		return false
 	}
-	var c struct {
+	var c struct { // not libxl.DomainConfig, which a newer libxl may have more of
 		BInfo struct {
-			Acpi libxl.Defbool `json:"acpi"`
+			Acpi string `json:"acpi"`
 		} `json:"b_info"`
 	}
-	return json.Unmarshal(stored, &c) != nil || c.BInfo.Acpi.IsDefault()
+	err := json.Unmarshal(stored, &c)
+	said := c.BInfo.Acpi == libxl.DefboolTrue.String() || c.BInfo.Acpi == libxl.DefboolFalse.String()
+	return err != nil || !said
 }

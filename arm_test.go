@@ -33,10 +33,10 @@ func TestAcpiThatAStoredConfigurationLeaves(t *testing.T) {
 		"{}\x00":                                 true,
 		`{"c_info": {"name": "a"}}`:              true,
 		`{"b_info": {"acpi": "<default>"}}`:      true,
-		`{"b_info": {"acpi": false}}` + "\x00": false,
-		`{"b_info": {"acpi": true}}`:           false,
+		`{"b_info": {"acpi": "False"}}` + "\x00": false,
+		`{"b_info": {"acpi": "True"}}`:           false,
 		`{"b_info": `:                            true,
-		`{"b_info": {"acpi": true}, "new": 1}`: false,
+		`{"b_info": {"acpi": "True"}, "new": 1}`: false,
 	} {
 		if got := leavesAcpi([]byte(stored)); got != want {
 			t.Errorf("%q: got %t, want %t", stored, got, want)

@@ -19,20 +19,30 @@ func (h *Host) WaitForFreeMemory(ctx context.Context, memkb uint64) error {
 	})
 }
 
+// extraMemory is how much more than its target libxl lets every domain have, in kB,
+// for pages of the toolstack's own.
+const extraMemory = 1024
+
 // WaitForMemoryTarget waits until the domain has no more memory than it is asked
-// to have: see [Host.SetMemoryTarget]. It looks every quarter of a second. A guest
-// need not obey: if ctx ends before it has, the error is that of ctx and
+// to have: see [Host.SetMemoryTarget]. Up to 1 MB that libxl adds for itself, and
+// what an HVM guest's screen has, do not count. It looks every quarter of a second.
+// A guest need not obey: if ctx ends before it has, the error is that of ctx and
 // libxl.ErrorFail. libxl.ErrorFail alone, or libxl.ErrorDomainNotfound, means that
-// there is no such domain. It does what libxl_wait_for_memory_target does, which
-// sleeps inside C and gives up when the guest is slow.
+// there is no such domain. It replaces libxl_wait_for_memory_target, which
+// sleeps inside C, gives up when the guest is slow, and counts all of that.
 func (h *Host) WaitForMemoryTarget(ctx context.Context, domid libxl.Domid) error {
+	room := uint64(extraMemory)
+	// Dom0 and domains of other toolstacks have no configuration.
+	if c, err := h.RetrieveDomainConfiguration(ctx, domid); err == nil && c.BInfo.VideoMemkb != libxl.MemkbDefault {
+		room += c.BInfo.VideoMemkb
+	}
 	return poll(ctx, &Error{Op: "WaitForMemoryTarget", Domid: &domid, Code: libxl.ErrorFail}, func() (bool, error) {
 		target, err := h.GetMemoryTarget(domid)
 		if err != nil {
 			return false, err
 		}
 		info, err := h.DomainInfo(domid)
-		return info.CurrentMemkb+info.OutstandingMemkb <= target, err
+		return info.CurrentMemkb+info.OutstandingMemkb <= target+room, err
 	})
 }
 

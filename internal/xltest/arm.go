@@ -50,7 +50,7 @@ func checkArmSaves(t *T) {
 	}
 	g := t.startTiny(libxl.DomainTypePvh, "")
 	err := t.Host.DomainSuspend(t.ctx, g.Domid, io.Discard)
-	wantCode(t, "DomainSuspend", err, libxl.ErrorFail)
+	wantCode(t, "DomainSuspend", err, libxl.ErrorGuestTimedout)
 	if e := asError(err); e == nil || !slices.ContainsFunc(e.Log, contains("Function not implemented")) {
 		t.Errorf("no line of libxl's log tells why a guest cannot be saved:%s", logOf(err))
 	}
