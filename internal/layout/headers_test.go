@@ -178,41 +178,50 @@ func TestLayoutsAreThoseOfTheHeaders(t *testing.T) {
 // idl/functions.idl, and sees to it that one with another last parameter is
 // noticed.
 func TestFunctionsAreThoseOfTheHeaders(t *testing.T) {
+	all := allFunctions(t)
+	forAllHeaders(t, func(t *testing.T, r abi.Release, arch abi.Arch, c *compiler) { c.comparePrototypes(t, all, r, arch) })
+}
+
+func allFunctions(t *testing.T) []*idl.Function {
+	t.Helper()
 	i, err := idl.LoadInterface("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	forAllHeaders(t, func(t *testing.T, r abi.Release, arch abi.Arch, c *compiler) {
-		release, err := idl.ParseRelease(r.String())
-		if err != nil {
-			t.Fatal(err)
+	return i.Functions
+}
+
+func (c *compiler) comparePrototypes(t *testing.T, all []*idl.Function, r abi.Release, arch abi.Arch) {
+	t.Helper()
+	release, err := idl.ParseRelease(r.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var functions []*idl.Function
+	for _, f := range all {
+		if abi.R(f.Since.Major, f.Since.Minor) <= r && (f.Arch == "" || f.Arch == archName[arch]) {
+			functions = append(functions, f)
 		}
-		var functions []*idl.Function
-		for _, f := range i.Functions {
-			if abi.R(f.Since.Major, f.Since.Minor) <= r && (f.Arch == "" || f.Arch == archName[arch]) {
-				functions = append(functions, f)
-			}
-		}
-		const includes = "#include <sys/time.h>\n#include <libxl.h>\n#include <libxl_utils.h>\n"
-		text := bytes.NewBufferString(includes)
-		mutants := bytes.NewBufferString(includes)
-		for n, f := range functions {
-			prototype := f.PrototypeIn(release)
-			assertion := fmt.Sprintf("typedef %s; _Static_assert(__builtin_types_compatible_p(__typeof__(%s), fn%d), \"%s\");\n",
-				strings.Replace(prototype, f.Name+"(", fmt.Sprintf("fn%d(", n), 1), f.Name, n, f.Name)
-			text.WriteString(assertion)
-			fmt.Fprintf(mutants, "#line 1 \"plant-%d\"\n%s", n, strings.Replace(assertion, "); _Static", ", char ***); _Static", 1))
-		}
-		if complaints := c.compile(t, text.Bytes()); complaints != "" {
-			t.Errorf("the compiler disagrees:\n%s", complaints)
-		}
-		noticed := make(map[string]bool)
-		for _, match := range complaint.FindAllStringSubmatch(c.compile(t, mutants.Bytes()), -1) {
-			noticed[match[1]] = true
-		}
-		if len(noticed) != len(functions) {
-			t.Errorf("of %d wrong prototypes %d are noticed", len(functions), len(noticed))
-		}
-		t.Logf("%d prototypes hold", len(functions))
-	})
+	}
+	const includes = "#include <sys/time.h>\n#include <libxl.h>\n#include <libxl_utils.h>\n"
+	text := bytes.NewBufferString(includes)
+	mutants := bytes.NewBufferString(includes)
+	for n, f := range functions {
+		prototype := f.PrototypeIn(release)
+		assertion := fmt.Sprintf("typedef %s; _Static_assert(__builtin_types_compatible_p(__typeof__(%s), fn%d), \"%s\");\n",
+			strings.Replace(prototype, f.Name+"(", fmt.Sprintf("fn%d(", n), 1), f.Name, n, f.Name)
+		text.WriteString(assertion)
+		fmt.Fprintf(mutants, "#line 1 \"plant-%d\"\n%s", n, strings.Replace(assertion, "); _Static", ", char ***); _Static", 1))
+	}
+	if complaints := c.compile(t, text.Bytes()); complaints != "" {
+		t.Errorf("the compiler disagrees:\n%s", complaints)
+	}
+	noticed := make(map[string]bool)
+	for _, match := range complaint.FindAllStringSubmatch(c.compile(t, mutants.Bytes()), -1) {
+		noticed[match[1]] = true
+	}
+	if len(noticed) != len(functions) {
+		t.Errorf("of %d wrong prototypes %d are noticed", len(functions), len(noticed))
+	}
+	t.Logf("%d prototypes hold", len(functions))
 }

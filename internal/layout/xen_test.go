@@ -62,7 +62,7 @@ func headersFromXen(t *testing.T, clone string, r abi.Release) string {
 // that Xen's own IDL compiler makes, of every release: also of those that no
 // distribution at hand has. XEN_GIT_DIR names the clone of Xen. To see that
 // each set of assertions knows its release, it has to fail on the next one. The
-// functions are compared too.
+// functions and their prototypes are compared too.
 func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 	clone := os.Getenv("XEN_GIT_DIR")
 	if clone == "" {
@@ -73,7 +73,7 @@ func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 			t.Skipf("not tested: there is no %s", tool)
 		}
 	}
-	all := allEntries(t)
+	all, functions := allEntries(t), allFunctions(t)
 	for i, r := range abi.Releases {
 		t.Run(r.String(), func(t *testing.T) {
 			dir := headersFromXen(t, clone, r)
@@ -88,6 +88,7 @@ func TestLayoutsAreThoseOfXensOwnCompiler(t *testing.T) {
 			for _, w := range compareFunctions(all, c.functionsOf(t), r, abi.AMD64) {
 				t.Error(w)
 			}
+			c.comparePrototypes(t, functions, r, abi.AMD64)
 			if i == 0 {
 				return
 			}
