@@ -101,7 +101,7 @@ func (h *Host) armEjects(domid libxl.Domid, tell func(*libxl.Event)) (disarm fun
 		}); err == nil {
 			undo = append(undo, func() {
 				// On a Host that closes, libxl does it itself.
-				h.begin(capi.FnEvdisableDiskEject).call(func(c capi.Ctx) int32 {
+				_ = h.begin(capi.FnEvdisableDiskEject).call(func(c capi.Ctx) int32 {
 					h.lib.EvdisableDiskEject(c, evgen)
 					return 0
 				})

@@ -217,7 +217,7 @@ func (b *hub) run(life context.Context, released <-chan struct{}) {
 				w.push(true, err)
 			}
 		}
-		b.follow(nil)
+		_ = b.follow(nil)
 		b.looking.Unlock()
 	}
 }
@@ -390,7 +390,7 @@ func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
 			}
 		}
 		b.domains[domid] = libxl.Dominfo{Domid: domid, Uuid: uuid}
-		b.follow(nil)
+		_ = b.follow(nil)
 	}
 }
 

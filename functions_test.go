@@ -95,7 +95,7 @@ func (d declarations) has(name string) (bool, error) {
 		names, err := d.of(".", "xenlight")
 		return names[name], err
 	}
-	if _, err := exec.LookPath("go"); err != nil {
+	if tool, _ := exec.LookPath("go"); tool == "" {
 		return true, nil // Go's own library is not here to be looked at
 	}
 	p, err := build.Import(first, "", build.FindOnly)
