@@ -321,14 +321,16 @@ func names(pairs []string) string {
 	return strings.Join(mapped(pairs, func(p string) string { name, _, _ := strings.Cut(p, " "); return name }), ", ")
 }
 
-// indexFile writes what go doc shows of package xenlight by sections.
+// indexFile writes what go doc shows of package xenlight by sections, each with
+// a heading, so that documentation's readers can be sent to it.
 func (m *model) indexFile(w *writer, c *Catalog) {
-	w.printf("// # The methods by section of libxl's function list\n")
+	w.printf("// # Methods by section\n//\n")
+	w.comment("The sections are those of libxl's function list, in its order.")
 	section, methods := "", []string(nil)
 	listed := make(map[string]bool) // one method may be for several functions
 	flush := func() {
 		if len(methods) > 0 {
-			w.printf("//\n// %s:\n//\n", section)
+			w.printf("//\n// # %s\n//\n", section)
 			w.comment(strings.Join(methods, ", ") + ".")
 		}
 		methods = nil
