@@ -48,6 +48,7 @@ type LogLine struct {
 	Text   string
 }
 
+// String is the source, if the line names one, and the text.
 func (l LogLine) String() string {
 	if l.Source == "" {
 		return l.Text
@@ -71,6 +72,8 @@ type Error struct {
 	Err error // the reason other than libxl's code
 }
 
+// Error is one sentence: what was to be done, the reason, libxl's code, and the
+// first error that libxl has logged.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)

@@ -43,6 +43,9 @@ type Event struct {
 // checkpointed does, may be told of once for both. A domain that is destroyed
 // before it shuts down has only the second event, and so has one that another
 // program destroys before this one could see why it shut down.
+//
+// What libxl_evenable_domain_death tells makes it look at once, with
+// libxl_list_domain; what nothing tells is seen within a second.
 func (h *Host) Events(ctx context.Context, opts ...EventOption) iter.Seq2[Event, error] {
 	return h.watch(ctx, "Events", nil, opts...)
 }

@@ -96,7 +96,8 @@ func (d descriptor) Free() { unix.Close(int(d)) }
 // ConsoleCommand is the command that [Host.ConsoleExec] becomes, Xen's console
 // client, to be started with the standard streams that the caller gives it. If
 // they are no terminal the client only tells what the guest writes; append
-// "--interactive" to the command's Args, and it reads its input as well.
+// "--interactive" to the command's Args, and it reads its input as well. It calls
+// nothing of libxl; libxl_console_exec runs the same program.
 func (h *Host) ConsoleCommand(domid libxl.Domid, number int, kind libxl.ConsoleType, opts ...ConsoleOption) (*exec.Cmd, error) {
 	f := h.beginDomain(capi.FnConsoleExec, domid)
 	defer f.leave()
@@ -121,7 +122,9 @@ func (h *Host) ConsoleCommand(domid libxl.Domid, number int, kind libxl.ConsoleT
 	return cmd, nil
 }
 
-// PrimaryConsoleCommand is [Host.ConsoleCommand] on the domain's primary console.
+// PrimaryConsoleCommand is [Host.ConsoleCommand] on the domain's primary console,
+// which it finds as libxl_primary_console_exec does: it calls libxl_get_stubdom_id,
+// libxl_primary_console_get_tty and libxl_console_get_tty.
 func (h *Host) PrimaryConsoleCommand(domid libxl.Domid, opts ...ConsoleOption) (*exec.Cmd, error) {
 	stub, err := h.GetStubdomId(domid)
 	if err != nil {
@@ -155,12 +158,14 @@ func (h *Host) program(name string) (string, error) {
 	return exec.LookPath(name)
 }
 
-// Console is an open console of a domain. Its reads and writes can have deadlines.
+// Console is an open console of a domain, an [io.ReadWriteCloser]. Its reads and
+// writes can have deadlines: those of its File.
 type Console struct{ file *os.File }
 
 // ConsoleAttach opens one of the domain's consoles without a client: what is read
 // is what the guest writes, byte for byte. Reading ends with io.EOF when the
-// domain is gone. A console has one stream of output, which all readers share.
+// domain is gone. A console has one stream of output, which all readers share. It
+// opens what [Host.ConsoleGetTty] names, and calls libxl_console_get_tty.
 func (h *Host) ConsoleAttach(domid libxl.Domid, number int, kind libxl.ConsoleType) (*Console, error) {
 	tty, err := h.ConsoleGetTty(domid, number, kind)
 	if err != nil {
@@ -169,7 +174,8 @@ func (h *Host) ConsoleAttach(domid libxl.Domid, number int, kind libxl.ConsoleTy
 	return openConsole("ConsoleAttach", domid, tty)
 }
 
-// PrimaryConsoleAttach is [Host.ConsoleAttach] to the domain's primary console.
+// PrimaryConsoleAttach is [Host.ConsoleAttach] to the domain's primary console. It
+// calls libxl_primary_console_get_tty.
 func (h *Host) PrimaryConsoleAttach(domid libxl.Domid) (*Console, error) {
 	tty, err := h.PrimaryConsoleGetTty(domid)
 	if err != nil {
@@ -215,7 +221,8 @@ func (h *Host) VncviewerExec(domid libxl.Domid, autopass bool) error {
 }
 
 // VncviewerCommand is the command that [Host.VncviewerExec] becomes. The error
-// wraps fs.ErrNotExist if the domain has no VNC.
+// wraps fs.ErrNotExist if the domain has no VNC. It reads xenstore as
+// libxl_vncviewer_exec does, and calls nothing of libxl.
 func (h *Host) VncviewerCommand(domid libxl.Domid, autopass bool) (*exec.Cmd, error) {
 	f := h.beginDomain(capi.FnVncviewerExec, domid)
 	defer f.leave()

@@ -25,8 +25,8 @@ func (h *Host) SendTrigger(ctx context.Context, domid libxl.Domid, trigger libxl
 // DomainSetmaxmem sets how much memory the domain may have at most, in kB;
 // what it has is [Host.SetMemoryTarget]'s business. libxl.ErrorFail means that
 // it is less than the current target, libxl.ErrorLockFail that there is no
-// such domain. What is refused on Arm is as with SetMemoryTarget. It calls
-// libxl_domain_setmaxmem.
+// such domain. What is refused on Arm is as with SetMemoryTarget. It waits for
+// the lock on the domain's data. It calls libxl_domain_setmaxmem.
 func (h *Host) DomainSetmaxmem(domid libxl.Domid, targetMemkb uint64) error {
 	f := h.beginDomain(capi.FnDomainSetmaxmem, domid)
 	f.mustSayAcpi()
@@ -45,7 +45,8 @@ func (h *Host) GetMemoryTarget(domid libxl.Domid) (target uint64, err error) {
 // SetMemoryTarget asks the guest to balloon to a size in kB; if relative is
 // set, to one by so much larger or smaller than the present target. With
 // enforce the hypervisor's limit is set too, so that the guest cannot take
-// more again. It does not wait for the guest: see [Host.WaitForMemoryTarget].
+// more again. It does not wait for the guest, only for the lock on the
+// domain's data: see [Host.WaitForMemoryTarget].
 //
 // libxl.ErrorInval means more than the domain's maximum, or less than 128 MB
 // for dom0; libxl.ErrorLockFail that there is no such domain.

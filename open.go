@@ -9,7 +9,9 @@
 // [context.Context] can last; cancelling it aborts the operation inside libxl,
 // and the method still returns only when libxl has ended it. What libxl has chosen
 // for a device by then, such as its Devid, is copied back all the same. The others
-// answer within the time of a few hypercalls and xenstore reads.
+// answer within the time of a few hypercalls and xenstore reads, unless their
+// comment says what else they wait for. But while libxl builds a domain, or dumps
+// its memory, all calls on that Host wait.
 //
 // # Errors
 //
@@ -19,6 +21,11 @@
 // seen it: the Error wraps a [*FieldError], which names the field. What the loaded
 // release does not have, be it a function, a field or a value, is an error that
 // wraps [ErrUnsupported], never ignored.
+//
+// The methods' comments name the codes that tell something. Where they name none it
+// is libxl.ErrorFail, which libxl says of nearly all that fails, be it only that
+// there is no such domain: [Error.Log] tells more. To list the devices of a domain
+// that is not there is libxl.ErrorDomainNotfound.
 //
 // # Beside libxl's functions
 //

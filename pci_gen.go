@@ -24,7 +24,8 @@ func (h *Host) DevicePciAdd(ctx context.Context, domid libxl.Domid, pci *libxl.D
 }
 
 // DevicePciRemove takes a PCI device from the domain, and waits until the
-// guest lets go of it. It fails if the domain does not have it. It calls
+// guest lets go of it. libxl.ErrorInval means that the domain does not have
+// it, libxl.ErrorFail that it has none at all. It calls
 // libxl_device_pci_remove.
 func (h *Host) DevicePciRemove(ctx context.Context, domid libxl.Domid, pci *libxl.DevicePci) error {
 	f := h.beginDomain(capi.FnDevicePciRemove, domid)

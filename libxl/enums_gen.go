@@ -143,7 +143,8 @@ func DomainTypeFromString(s string) (DomainType, error) {
 // DomainTypeValues returns all values.
 func DomainTypeValues() []DomainType { return enumValues[DomainType](&domainTypeTable) }
 
-// RdmReserveStrategy is libxl_rdm_reserve_strategy.
+// RdmReserveStrategy is libxl_rdm_reserve_strategy: for which devices such
+// addresses are reserved.
 type RdmReserveStrategy int32
 
 // The values of RdmReserveStrategy.
@@ -184,7 +185,8 @@ func RdmReserveStrategyValues() []RdmReserveStrategy {
 	return enumValues[RdmReserveStrategy](&rdmReserveStrategyTable)
 }
 
-// RdmReservePolicy is libxl_rdm_reserve_policy.
+// RdmReservePolicy is libxl_rdm_reserve_policy: whether a conflict with such
+// addresses is an error or a warning.
 type RdmReservePolicy int32
 
 // The values of RdmReservePolicy.
@@ -227,7 +229,8 @@ func RdmReservePolicyValues() []RdmReservePolicy {
 	return enumValues[RdmReservePolicy](&rdmReservePolicyTable)
 }
 
-// ChannelConnection is libxl_channel_connection.
+// ChannelConnection is libxl_channel_connection: what a channel is connected
+// to in the backend domain.
 type ChannelConnection int32
 
 // The values of ChannelConnection.
@@ -270,7 +273,8 @@ func ChannelConnectionValues() []ChannelConnection {
 	return enumValues[ChannelConnection](&channelConnectionTable)
 }
 
-// DeviceModelVersion is libxl_device_model_version.
+// DeviceModelVersion is libxl_device_model_version: which QEMU is the device
+// model.
 type DeviceModelVersion int32
 
 // The values of DeviceModelVersion.
@@ -447,7 +451,8 @@ func DiskBackendFromString(s string) (DiskBackend, error) {
 // DiskBackendValues returns all values.
 func DiskBackendValues() []DiskBackend { return enumValues[DiskBackend](&diskBackendTable) }
 
-// DiskSpecification is libxl_disk_specification.
+// DiskSpecification is libxl_disk_specification: whose protocol a disk speaks,
+// Xen's or virtio's.
 //
 // Since Xen 4.17.
 type DiskSpecification int32
@@ -492,7 +497,8 @@ func DiskSpecificationValues() []DiskSpecification {
 	return enumValues[DiskSpecification](&diskSpecificationTable)
 }
 
-// DiskTransport is libxl_disk_transport.
+// DiskTransport is libxl_disk_transport: how a virtio disk is presented to the
+// guest.
 //
 // Since Xen 4.17.
 type DiskTransport int32
@@ -568,7 +574,7 @@ func NicTypeFromString(s string) (NicType, error) { return parseEnum[NicType](&n
 // NicTypeValues returns all values.
 func NicTypeValues() []NicType { return enumValues[NicType](&nicTypeTable) }
 
-// P9Type is libxl_p9_type.
+// P9Type is libxl_p9_type: which program serves a 9P filesystem.
 //
 // Since Xen 4.19.
 type P9Type int32
@@ -659,7 +665,8 @@ func ActionOnShutdownValues() []ActionOnShutdown {
 	return enumValues[ActionOnShutdown](&actionOnShutdownTable)
 }
 
-// Trigger is libxl_trigger.
+// Trigger is libxl_trigger: the buttons and interrupts of a domain's virtual
+// machine.
 type Trigger int32
 
 // The values of Trigger.
@@ -704,7 +711,8 @@ func TriggerFromString(s string) (Trigger, error) { return parseEnum[Trigger](&t
 // TriggerValues returns all values.
 func TriggerValues() []Trigger { return enumValues[Trigger](&triggerTable) }
 
-// TscMode is libxl_tsc_mode.
+// TscMode is libxl_tsc_mode: whether a guest reads the CPU's time stamp
+// counter itself, or Xen emulates it.
 type TscMode int32
 
 // The values of TscMode.
@@ -743,7 +751,8 @@ func TscModeFromString(s string) (TscMode, error) { return parseEnum[TscMode](&t
 // TscModeValues returns all values.
 func TscModeValues() []TscMode { return enumValues[TscMode](&tscModeTable) }
 
-// GfxPassthruKind is libxl_gfx_passthru_kind.
+// GfxPassthruKind is libxl_gfx_passthru_kind: which kind of graphics card a
+// guest gets as its first.
 type GfxPassthruKind int32
 
 // The values of GfxPassthruKind.
@@ -782,7 +791,8 @@ func GfxPassthruKindValues() []GfxPassthruKind {
 	return enumValues[GfxPassthruKind](&gfxPassthruKindTable)
 }
 
-// TimerMode is libxl_timer_mode.
+// TimerMode is libxl_timer_mode: how ticks are delivered to an HVM guest's
+// vCPU that did not run when they were due.
 type TimerMode int32
 
 // The values of TimerMode.
@@ -825,7 +835,7 @@ func TimerModeFromString(s string) (TimerMode, error) {
 // TimerModeValues returns all values.
 func TimerModeValues() []TimerMode { return enumValues[TimerMode](&timerModeTable) }
 
-// BiosType is libxl_bios_type.
+// BiosType is libxl_bios_type: the firmware of an HVM guest.
 type BiosType int32
 
 // The values of BiosType.
@@ -864,7 +874,7 @@ func BiosTypeFromString(s string) (BiosType, error) { return parseEnum[BiosType]
 // BiosTypeValues returns all values.
 func BiosTypeValues() []BiosType { return enumValues[BiosType](&biosTypeTable) }
 
-// Scheduler is libxl_scheduler.
+// Scheduler is libxl_scheduler: the hypervisor's schedulers.
 type Scheduler int32
 
 // The values of Scheduler.
@@ -958,7 +968,8 @@ func ShutdownReasonFromString(s string) (ShutdownReason, error) {
 // ShutdownReasonValues returns all values.
 func ShutdownReasonValues() []ShutdownReason { return enumValues[ShutdownReason](&shutdownReasonTable) }
 
-// VgaInterfaceType is libxl_vga_interface_type.
+// VgaInterfaceType is libxl_vga_interface_type: the kinds of emulated graphics
+// cards.
 type VgaInterfaceType int32
 
 // The values of VgaInterfaceType.
@@ -1005,7 +1016,8 @@ func VgaInterfaceTypeValues() []VgaInterfaceType {
 	return enumValues[VgaInterfaceType](&vgaInterfaceTypeTable)
 }
 
-// VendorDevice is libxl_vendor_device.
+// VendorDevice is libxl_vendor_device: an emulated PCI device for a vendor's
+// drivers.
 type VendorDevice int32
 
 // The values of VendorDevice.
@@ -1042,7 +1054,8 @@ func VendorDeviceFromString(s string) (VendorDevice, error) {
 // VendorDeviceValues returns all values.
 func VendorDeviceValues() []VendorDevice { return enumValues[VendorDevice](&vendorDeviceTable) }
 
-// ViridianEnlightenment is libxl_viridian_enlightenment.
+// ViridianEnlightenment is libxl_viridian_enlightenment: what of Microsoft's
+// hypervisor interface a guest finds, so that Windows runs well.
 type ViridianEnlightenment int32
 
 // The values of ViridianEnlightenment.
@@ -1108,7 +1121,7 @@ func ViridianEnlightenmentValues() []ViridianEnlightenment {
 	return enumValues[ViridianEnlightenment](&viridianEnlightenmentTable)
 }
 
-// Hdtype is libxl_hdtype.
+// Hdtype is libxl_hdtype: how the device model attaches emulated disks.
 type Hdtype int32
 
 // The values of Hdtype.
@@ -1143,7 +1156,8 @@ func HdtypeFromString(s string) (Hdtype, error) { return parseEnum[Hdtype](&hdty
 // HdtypeValues returns all values.
 func HdtypeValues() []Hdtype { return enumValues[Hdtype](&hdtypeTable) }
 
-// CheckpointedStream is libxl_checkpointed_stream.
+// CheckpointedStream is libxl_checkpointed_stream: what makes the checkpoints
+// of a stream, nothing, Remus or COLO.
 type CheckpointedStream int32
 
 // The values of CheckpointedStream.
@@ -1186,7 +1200,7 @@ func CheckpointedStreamValues() []CheckpointedStream {
 	return enumValues[CheckpointedStream](&checkpointedStreamTable)
 }
 
-// VuartType is libxl_vuart_type.
+// VuartType is libxl_vuart_type: the emulated serial ports of a guest on Arm.
 type VuartType int32
 
 // The values of VuartType.
@@ -1223,7 +1237,8 @@ func VuartTypeFromString(s string) (VuartType, error) {
 // VuartTypeValues returns all values.
 func VuartTypeValues() []VuartType { return enumValues[VuartType](&vuartTypeTable) }
 
-// VkbBackend is libxl_vkb_backend.
+// VkbBackend is libxl_vkb_backend: which program serves a keyboard and
+// pointer.
 type VkbBackend int32
 
 // The values of VkbBackend.
@@ -1262,7 +1277,8 @@ func VkbBackendFromString(s string) (VkbBackend, error) {
 // VkbBackendValues returns all values.
 func VkbBackendValues() []VkbBackend { return enumValues[VkbBackend](&vkbBackendTable) }
 
-// VirtioTransport is libxl_virtio_transport.
+// VirtioTransport is libxl_virtio_transport: how a virtio device is presented
+// to the guest.
 //
 // Since Xen 4.18.
 type VirtioTransport int32
@@ -1303,7 +1319,8 @@ func VirtioTransportValues() []VirtioTransport {
 	return enumValues[VirtioTransport](&virtioTransportTable)
 }
 
-// Passthrough is libxl_passthrough.
+// Passthrough is libxl_passthrough: whether and how a guest's devices use the
+// IOMMU.
 type Passthrough int32
 
 // The values of Passthrough.
@@ -1346,7 +1363,8 @@ func PassthroughFromString(s string) (Passthrough, error) {
 // PassthroughValues returns all values.
 func PassthroughValues() []Passthrough { return enumValues[Passthrough](&passthroughTable) }
 
-// SmbiosType is libxl_smbios_type.
+// SmbiosType is libxl_smbios_type: the strings of an HVM guest's SMBIOS tables
+// that can be set.
 //
 // Since Xen 4.18.
 type SmbiosType int32
@@ -1417,7 +1435,8 @@ func SmbiosTypeFromString(s string) (SmbiosType, error) {
 // SmbiosTypeValues returns all values.
 func SmbiosTypeValues() []SmbiosType { return enumValues[SmbiosType](&smbiosTypeTable) }
 
-// GicVersion is libxl_gic_version.
+// GicVersion is libxl_gic_version: the version of Arm's interrupt controller
+// that a guest sees.
 type GicVersion int32
 
 // The values of GicVersion.
@@ -1456,7 +1475,8 @@ func GicVersionFromString(s string) (GicVersion, error) {
 // GicVersionValues returns all values.
 func GicVersionValues() []GicVersion { return enumValues[GicVersion](&gicVersionTable) }
 
-// TeeType is libxl_tee_type.
+// TeeType is libxl_tee_type: how a guest on Arm reaches the trusted execution
+// environment.
 type TeeType int32
 
 // The values of TeeType.
@@ -1494,7 +1514,8 @@ func TeeTypeFromString(s string) (TeeType, error) { return parseEnum[TeeType](&t
 // TeeTypeValues returns all values.
 func TeeTypeValues() []TeeType { return enumValues[TeeType](&teeTypeTable) }
 
-// SveType is libxl_sve_type.
+// SveType is libxl_sve_type: the length in bits of SVE's vectors on Arm, or
+// none, or what the hardware has.
 //
 // Since Xen 4.18.
 type SveType int32
@@ -1563,7 +1584,8 @@ func SveTypeFromString(s string) (SveType, error) { return parseEnum[SveType](&s
 // SveTypeValues returns all values.
 func SveTypeValues() []SveType { return enumValues[SveType](&sveTypeTable) }
 
-// ArmSciType is libxl_arm_sci_type.
+// ArmSciType is libxl_arm_sci_type: the ways in which a guest reaches that
+// firmware.
 //
 // Since Xen 4.21.
 type ArmSciType int32
@@ -1602,7 +1624,8 @@ func ArmSciTypeFromString(s string) (ArmSciType, error) {
 // ArmSciTypeValues returns all values.
 func ArmSciTypeValues() []ArmSciType { return enumValues[ArmSciType](&armSciTypeTable) }
 
-// Altp2MMode is libxl_altp2m_mode.
+// Altp2MMode is libxl_altp2m_mode: who may use alternate views of a guest's
+// memory (altp2m).
 type Altp2MMode int32
 
 // The values of Altp2MMode.
@@ -1643,7 +1666,7 @@ func Altp2MModeFromString(s string) (Altp2MMode, error) {
 // Altp2MModeValues returns all values.
 func Altp2MModeValues() []Altp2MMode { return enumValues[Altp2MMode](&altp2MModeTable) }
 
-// UsbctrlType is libxl_usbctrl_type.
+// UsbctrlType is libxl_usbctrl_type: the kinds of virtual USB controllers.
 type UsbctrlType int32
 
 // The values of UsbctrlType.
@@ -1684,7 +1707,8 @@ func UsbctrlTypeFromString(s string) (UsbctrlType, error) {
 // UsbctrlTypeValues returns all values.
 func UsbctrlTypeValues() []UsbctrlType { return enumValues[UsbctrlType](&usbctrlTypeTable) }
 
-// UsbdevType is libxl_usbdev_type.
+// UsbdevType is libxl_usbdev_type: the kinds of USB devices that a guest can
+// get.
 type UsbdevType int32
 
 // The values of UsbdevType.
@@ -1719,7 +1743,7 @@ func UsbdevTypeFromString(s string) (UsbdevType, error) {
 // UsbdevTypeValues returns all values.
 func UsbdevTypeValues() []UsbdevType { return enumValues[UsbdevType](&usbdevTypeTable) }
 
-// VsndPcmFormat is libxl_vsnd_pcm_format.
+// VsndPcmFormat is libxl_vsnd_pcm_format: the formats of samples.
 type VsndPcmFormat int32
 
 // The values of VsndPcmFormat.
@@ -1802,7 +1826,8 @@ func VsndPcmFormatFromString(s string) (VsndPcmFormat, error) {
 // VsndPcmFormatValues returns all values.
 func VsndPcmFormatValues() []VsndPcmFormat { return enumValues[VsndPcmFormat](&vsndPcmFormatTable) }
 
-// VsndStreamType is libxl_vsnd_stream_type.
+// VsndStreamType is libxl_vsnd_stream_type: the directions of a sound card's
+// streams, playback and capture.
 type VsndStreamType int32
 
 // The values of VsndStreamType.
@@ -1882,7 +1907,7 @@ func EventTypeFromString(s string) (EventType, error) {
 // EventTypeValues returns all values.
 func EventTypeValues() []EventType { return enumValues[EventType](&eventTypeTable) }
 
-// PsrCmtType is libxl_psr_cmt_type.
+// PsrCmtType is libxl_psr_cmt_type: what PSR can watch of a domain's use.
 type PsrCmtType int32
 
 // The values of PsrCmtType.
@@ -1921,7 +1946,8 @@ func PsrCmtTypeFromString(s string) (PsrCmtType, error) {
 // PsrCmtTypeValues returns all values.
 func PsrCmtTypeValues() []PsrCmtType { return enumValues[PsrCmtType](&psrCmtTypeTable) }
 
-// PsrCbmType is libxl_psr_cbm_type.
+// PsrCbmType is libxl_psr_cbm_type: what PSR allots, parts of a cache (for
+// code, data or both) or memory bandwidth.
 type PsrCbmType int32
 
 // The values of PsrCbmType.
@@ -1966,7 +1992,8 @@ func PsrCbmTypeFromString(s string) (PsrCbmType, error) {
 // PsrCbmTypeValues returns all values.
 func PsrCbmTypeValues() []PsrCbmType { return enumValues[PsrCbmType](&psrCbmTypeTable) }
 
-// PsrFeatType is libxl_psr_feat_type.
+// PsrFeatType is libxl_psr_feat_type: the features of PSR that allot, caches
+// (CAT) or memory bandwidth (MBA).
 type PsrFeatType int32
 
 // The values of PsrFeatType.

@@ -30,6 +30,7 @@ type JSONError struct {
 	Problem string
 }
 
+// Error is the problem, with the path if there is one.
 func (e *JSONError) Error() string {
 	if e.Path == "" {
 		return "libxl: JSON: " + e.Problem

@@ -2,25 +2,26 @@
 
 package libxl
 
-// IoportRange is libxl_ioport_range.
+// IoportRange is libxl_ioport_range: I/O ports of the host that a guest gets.
 type IoportRange struct {
 	First  uint32
 	Number uint32
 }
 
-// IomemRange is libxl_iomem_range.
+// IomemRange is libxl_iomem_range: I/O memory of the host that a guest gets,
+// in pages.
 type IomemRange struct {
 	Start  uint64
 	Number uint64
 	Gfn    uint64
 }
 
-// VgaInterfaceInfo is libxl_vga_interface_info.
+// VgaInterfaceInfo is libxl_vga_interface_info: the emulated graphics card.
 type VgaInterfaceInfo struct {
 	Kind VgaInterfaceType
 }
 
-// VncInfo is libxl_vnc_info.
+// VncInfo is libxl_vnc_info: a VNC server that shows a guest's screen.
 type VncInfo struct {
 	Enable     Defbool
 	Listen     string
@@ -29,7 +30,7 @@ type VncInfo struct {
 	Findunused Defbool
 }
 
-// SpiceInfo is libxl_spice_info.
+// SpiceInfo is libxl_spice_info: a SPICE server that shows a guest's screen.
 type SpiceInfo struct {
 	Enable           Defbool
 	Port             int
@@ -45,7 +46,8 @@ type SpiceInfo struct {
 	StreamingVideo   string
 }
 
-// SdlInfo is libxl_sdl_info.
+// SdlInfo is libxl_sdl_info: a window of SDL's on dom0's screen that shows a
+// guest's.
 type SdlInfo struct {
 	Enable     Defbool
 	Opengl     Defbool
@@ -121,7 +123,8 @@ type Dominfo struct {
 	DomainType DomainType
 }
 
-// Cpupoolinfo is libxl_cpupoolinfo.
+// Cpupoolinfo is libxl_cpupoolinfo: a CPU pool, with its scheduler, domains
+// and physical CPUs.
 type Cpupoolinfo struct {
 	Poolid   uint32
 	PoolName string
@@ -137,7 +140,7 @@ type ChannelinfoConnectionUnionPty struct {
 
 func (*ChannelinfoConnectionUnionPty) isChannelinfoConnectionUnion() {}
 
-// Channelinfo is libxl_channelinfo.
+// Channelinfo is libxl_channelinfo: how a channel is connected.
 type Channelinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -158,7 +161,7 @@ type Channelinfo struct {
 // ChannelConnectionSocket it is nil.
 type ChannelinfoConnectionUnion interface{ isChannelinfoConnectionUnion() }
 
-// Vminfo is libxl_vminfo.
+// Vminfo is libxl_vminfo: a domain's number and UUID.
 type Vminfo struct {
 	Uuid  Uuid
 	Domid Domid
@@ -200,7 +203,7 @@ type VersionInfo struct {
 	BuildId string
 }
 
-// Smbios is libxl_smbios.
+// Smbios is libxl_smbios: a string of an HVM guest's SMBIOS tables.
 //
 // Since Xen 4.18.
 type Smbios struct {
@@ -260,7 +263,8 @@ type DomainCreateInfo struct {
 	XendSuspendEvtchnCompat Defbool
 }
 
-// DomainRestoreParams is libxl_domain_restore_params.
+// DomainRestoreParams is libxl_domain_restore_params: what a saved domain's
+// stream is like.
 type DomainRestoreParams struct {
 	CheckpointedStream int
 	StreamVersion      uint32
@@ -268,7 +272,8 @@ type DomainRestoreParams struct {
 	UserspaceColoProxy Defbool
 }
 
-// SchedParams is libxl_sched_params.
+// SchedParams is libxl_sched_params: a vCPU's parameters in the scheduler
+// rtds, Period and Budget in microseconds.
 type SchedParams struct {
 	Vcpuid    int
 	Weight    int
@@ -278,13 +283,16 @@ type SchedParams struct {
 	Budget    int
 }
 
-// VcpuSchedParams is libxl_vcpu_sched_params.
+// VcpuSchedParams is libxl_vcpu_sched_params: the parameters of a domain's
+// vCPUs in the scheduler rtds.
 type VcpuSchedParams struct {
 	Sched Scheduler
 	Vcpus []SchedParams
 }
 
-// DomainSchedParams is libxl_domain_sched_params.
+// DomainSchedParams is libxl_domain_sched_params: a domain's parameters in its
+// scheduler; -1 stands for the present value, Period and Budget are in
+// microseconds.
 type DomainSchedParams struct {
 	Sched     Scheduler
 	Weight    int
@@ -296,7 +304,7 @@ type DomainSchedParams struct {
 	Latency   int
 }
 
-// VnodeInfo is libxl_vnode_info.
+// VnodeInfo is libxl_vnode_info: a NUMA node that the guest sees.
 type VnodeInfo struct {
 	Memkb     uint64 // in KiB
 	Distances []uint32
@@ -304,20 +312,22 @@ type VnodeInfo struct {
 	Vcpus     Bitmap
 }
 
-// ArmSci is libxl_arm_sci.
+// ArmSci is libxl_arm_sci: a guest's access to the firmware that controls
+// clocks, resets and power on Arm (SCMI).
 //
 // Since Xen 4.21.
 type ArmSci struct {
 	Type ArmSciType
 }
 
-// RdmReserve is libxl_rdm_reserve.
+// RdmReserve is libxl_rdm_reserve: how addresses are reserved that devices of
+// the host use for memory of their own.
 type RdmReserve struct {
 	Strategy RdmReserveStrategy
 	Policy   RdmReservePolicy
 }
 
-// XsQuotaItem is libxl_xs_quota_item.
+// XsQuotaItem is libxl_xs_quota_item: one of xenstore's quotas.
 //
 // Since Xen 4.22.
 type XsQuotaItem struct {
@@ -325,7 +335,7 @@ type XsQuotaItem struct {
 	Val  uint32
 }
 
-// XsQuotaList is libxl_xs_quota_list.
+// XsQuotaList is libxl_xs_quota_list: xenstore's quotas.
 //
 // Since Xen 4.22.
 type XsQuotaList struct {
@@ -612,7 +622,8 @@ type DomainBuildInfo struct {
 // *DomainBuildInfoTypeUnionPvh. With the key DomainTypeInvalid it is nil.
 type DomainBuildInfoTypeUnion interface{ isDomainBuildInfoTypeUnion() }
 
-// DeviceVfb is libxl_device_vfb.
+// DeviceVfb is libxl_device_vfb: a framebuffer for PV guests, shown by VNC or
+// SDL.
 type DeviceVfb struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -622,7 +633,7 @@ type DeviceVfb struct {
 	Keymap         string
 }
 
-// DeviceVkb is libxl_device_vkb.
+// DeviceVkb is libxl_device_vkb: a keyboard and pointer for PV drivers.
 type DeviceVkb struct {
 	BackendDomid           Domid
 	BackendDomname         string
@@ -641,7 +652,8 @@ type DeviceVkb struct {
 	MultiTouchNumContacts  uint32
 }
 
-// DeviceVirtio is libxl_device_virtio.
+// DeviceVirtio is libxl_device_virtio: a virtio device, served by a program in
+// the backend domain.
 //
 // Since Xen 4.18.
 type DeviceVirtio struct {
@@ -804,7 +816,7 @@ type DeviceNic struct {
 	Trusted Defbool
 }
 
-// DevicePci is libxl_device_pci.
+// DevicePci is libxl_device_pci: a PCI device of the host that a guest gets.
 type DevicePci struct {
 	Func         byte
 	Dev          byte
@@ -820,14 +832,15 @@ type DevicePci struct {
 	Name         string // since Xen 4.15
 }
 
-// DeviceRdm is libxl_device_rdm.
+// DeviceRdm is libxl_device_rdm: a range of addresses that is reserved for a
+// device and not for the guest's memory.
 type DeviceRdm struct {
 	Start  uint64
 	Size   uint64
 	Policy RdmReservePolicy
 }
 
-// DeviceUsbctrl is libxl_device_usbctrl.
+// DeviceUsbctrl is libxl_device_usbctrl: a virtual USB controller.
 type DeviceUsbctrl struct {
 	Type           UsbctrlType
 	Devid          Devid
@@ -845,7 +858,8 @@ type DeviceUsbdevTypeUnionHostdev struct {
 
 func (*DeviceUsbdevTypeUnionHostdev) isDeviceUsbdevTypeUnion() {}
 
-// DeviceUsbdev is libxl_device_usbdev.
+// DeviceUsbdev is libxl_device_usbdev: a USB device of the host that is
+// plugged into a virtual controller.
 type DeviceUsbdev struct {
 	Ctrl Devid
 	Port int
@@ -859,12 +873,13 @@ type DeviceUsbdev struct {
 // *DeviceUsbdevTypeUnionHostdev.
 type DeviceUsbdevTypeUnion interface{ isDeviceUsbdevTypeUnion() }
 
-// DeviceDtdev is libxl_device_dtdev.
+// DeviceDtdev is libxl_device_dtdev: a device of the host's device tree that a
+// guest gets, by its path.
 type DeviceDtdev struct {
 	Path string
 }
 
-// DeviceVtpm is libxl_device_vtpm.
+// DeviceVtpm is libxl_device_vtpm: a virtual TPM, served by a stub domain.
 type DeviceVtpm struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -872,7 +887,8 @@ type DeviceVtpm struct {
 	Uuid           Uuid
 }
 
-// DeviceP9 is libxl_device_p9.
+// DeviceP9 is libxl_device_p9: a folder of the backend domain that the guest
+// mounts by 9P.
 type DeviceP9 struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -887,7 +903,8 @@ type DeviceP9 struct {
 	AutoDelete     bool   // since Xen 4.19
 }
 
-// DevicePvcallsif is libxl_device_pvcallsif.
+// DevicePvcallsif is libxl_device_pvcallsif: an interface by which the backend
+// domain makes the guest's socket calls.
 type DevicePvcallsif struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -902,7 +919,8 @@ type DeviceChannelConnectionUnionSocket struct {
 
 func (*DeviceChannelConnectionUnionSocket) isDeviceChannelConnectionUnion() {}
 
-// DeviceChannel is libxl_device_channel.
+// DeviceChannel is libxl_device_channel: a console with a name, through which
+// guest and backend domain exchange bytes.
 type DeviceChannel struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -919,14 +937,14 @@ type DeviceChannel struct {
 // ChannelConnectionUnknown or ChannelConnectionPty it is nil.
 type DeviceChannelConnectionUnion interface{ isDeviceChannelConnectionUnion() }
 
-// ConnectorParam is libxl_connector_param.
+// ConnectorParam is libxl_connector_param: one connector of a PV display.
 type ConnectorParam struct {
 	UniqueId string
 	Width    uint32
 	Height   uint32
 }
 
-// DeviceVdispl is libxl_device_vdispl.
+// DeviceVdispl is libxl_device_vdispl: a display for PV drivers.
 type DeviceVdispl struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -935,7 +953,8 @@ type DeviceVdispl struct {
 	Connectors     []ConnectorParam
 }
 
-// VsndParams is libxl_vsnd_params.
+// VsndParams is libxl_vsnd_params: the rates, formats and channels of a sound
+// card, or of one of its devices or streams.
 type VsndParams struct {
 	SampleRates   []uint32
 	SampleFormats []VsndPcmFormat
@@ -944,21 +963,21 @@ type VsndParams struct {
 	BufferSize    uint32
 }
 
-// VsndStream is libxl_vsnd_stream.
+// VsndStream is libxl_vsnd_stream: a stream of a sound card's PCM device.
 type VsndStream struct {
 	UniqueId string
 	Type     VsndStreamType
 	Params   VsndParams
 }
 
-// VsndPcm is libxl_vsnd_pcm.
+// VsndPcm is libxl_vsnd_pcm: a PCM device of a sound card.
 type VsndPcm struct {
 	Name    string
 	Params  VsndParams
 	Streams []VsndStream
 }
 
-// DeviceVsnd is libxl_device_vsnd.
+// DeviceVsnd is libxl_device_vsnd: a sound card for PV drivers.
 type DeviceVsnd struct {
 	BackendDomid   Domid
 	BackendDomname string
@@ -1009,7 +1028,7 @@ type DomainConfig struct {
 	OnSoftReset ActionOnShutdown
 }
 
-// Diskinfo is libxl_diskinfo.
+// Diskinfo is libxl_diskinfo: how a disk is connected.
 type Diskinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1021,7 +1040,7 @@ type Diskinfo struct {
 	Rref       int
 }
 
-// Nicinfo is libxl_nicinfo.
+// Nicinfo is libxl_nicinfo: how a network interface is connected.
 type Nicinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1034,7 +1053,7 @@ type Nicinfo struct {
 	RrefRx     int
 }
 
-// Vtpminfo is libxl_vtpminfo.
+// Vtpminfo is libxl_vtpminfo: how a virtual TPM is connected.
 type Vtpminfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1047,7 +1066,7 @@ type Vtpminfo struct {
 	Uuid       Uuid
 }
 
-// Usbctrlinfo is libxl_usbctrlinfo.
+// Usbctrlinfo is libxl_usbctrlinfo: how a USB controller is connected.
 type Usbctrlinfo struct {
 	Type       UsbctrlType
 	Devid      Devid
@@ -1162,7 +1181,8 @@ type Physinfo struct {
 	ArchCapabilities uint32
 }
 
-// Connectorinfo is libxl_connectorinfo.
+// Connectorinfo is libxl_connectorinfo: how one connector of a PV display is
+// connected.
 type Connectorinfo struct {
 	UniqueId string
 	Width    uint32
@@ -1173,7 +1193,7 @@ type Connectorinfo struct {
 	EvtRref  int
 }
 
-// Vdisplinfo is libxl_vdisplinfo.
+// Vdisplinfo is libxl_vdisplinfo: how a display for PV drivers is connected.
 type Vdisplinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1185,18 +1205,19 @@ type Vdisplinfo struct {
 	Connectors []Connectorinfo
 }
 
-// Streaminfo is libxl_streaminfo.
+// Streaminfo is libxl_streaminfo: how one stream of a sound card is connected.
 type Streaminfo struct {
 	ReqEvtch int
 	ReqRref  int
 }
 
-// Pcminfo is libxl_pcminfo.
+// Pcminfo is libxl_pcminfo: how the streams of a sound card's PCM device are
+// connected.
 type Pcminfo struct {
 	Streams []Streaminfo
 }
 
-// Vsndinfo is libxl_vsndinfo.
+// Vsndinfo is libxl_vsndinfo: how a sound card is connected.
 type Vsndinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1207,7 +1228,7 @@ type Vsndinfo struct {
 	Pcms       []Pcminfo
 }
 
-// Vkbinfo is libxl_vkbinfo.
+// Vkbinfo is libxl_vkbinfo: how a keyboard and pointer are connected.
 type Vkbinfo struct {
 	Backend    string
 	BackendId  uint32
@@ -1219,21 +1240,23 @@ type Vkbinfo struct {
 	Rref       int
 }
 
-// Numainfo is libxl_numainfo.
+// Numainfo is libxl_numainfo: a NUMA node's memory in bytes, and its distances
+// to all nodes.
 type Numainfo struct {
 	Size  uint64
 	Free  uint64
 	Dists []uint32
 }
 
-// Cputopology is libxl_cputopology.
+// Cputopology is libxl_cputopology: the core, the socket and the NUMA node of
+// a physical CPU.
 type Cputopology struct {
 	Core   uint32
 	Socket uint32
 	Node   uint32
 }
 
-// Pcitopology is libxl_pcitopology.
+// Pcitopology is libxl_pcitopology: the NUMA node of a PCI device.
 type Pcitopology struct {
 	Seg   uint16
 	Bus   byte
@@ -1241,19 +1264,23 @@ type Pcitopology struct {
 	Node  uint32
 }
 
-// SchedCreditParams is libxl_sched_credit_params.
+// SchedCreditParams is libxl_sched_credit_params: the parameters of the
+// scheduler credit in a CPU pool, the time slice in milliseconds, the rate
+// limit and the migration delay in microseconds.
 type SchedCreditParams struct {
 	TsliceMs        int
 	RatelimitUs     int
 	VcpuMigrDelayUs int
 }
 
-// SchedCredit2Params is libxl_sched_credit2_params.
+// SchedCredit2Params is libxl_sched_credit2_params: the parameters of the
+// scheduler credit2 in a CPU pool, the rate limit in microseconds.
 type SchedCredit2Params struct {
 	RatelimitUs int
 }
 
-// DomainRemusInfo is libxl_domain_remus_info.
+// DomainRemusInfo is libxl_domain_remus_info: how Remus or COLO shall keep a
+// copy of a domain.
 type DomainRemusInfo struct {
 	Interval           int
 	AllowUnsafe        Defbool
@@ -1312,7 +1339,7 @@ type Event struct {
 // EventTypeDomainCreateConsoleAvailable it is nil.
 type EventTypeUnion interface{ isEventTypeUnion() }
 
-// PsrCatInfo is libxl_psr_cat_info.
+// PsrCatInfo is libxl_psr_cat_info: how a socket's cache can be allotted.
 type PsrCatInfo struct {
 	Id         uint32
 	CosMax     uint32
@@ -1338,7 +1365,7 @@ type PsrHwInfoTypeUnionMba struct {
 
 func (*PsrHwInfoTypeUnionMba) isPsrHwInfoTypeUnion() {}
 
-// PsrHwInfo is libxl_psr_hw_info.
+// PsrHwInfo is libxl_psr_hw_info: what PSR can allot on a socket.
 type PsrHwInfo struct {
 	Id uint32
 
