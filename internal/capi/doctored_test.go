@@ -16,7 +16,7 @@ import (
 // doctoredLibraries differ from the real one, to which they pass all else on.
 var doctoredLibraries = []struct{ name, init, want string }{
 	{"a struct that is 8 bytes larger", `memset((char *)p + SIZE, 0, 8);`, "libxl_domain_build_info has"},
-	{"a field that is left uninitialised", `((char *)p)[SIZE / 2] = seen++;`, "does not initialise all of libxl_domain_build_info"},
+	{"a field that is left uninitialised", `((char *)p)[SIZE / 2] = seen++;`, "not all of libxl_domain_build_info is initialised"},
 	{"nothing but a detour", ``, ""},
 }
 
@@ -37,6 +37,8 @@ func TestDoctoredChild(t *testing.T) {
 		}
 	case !errors.Is(err, ErrNoLibrary) || !strings.Contains(err.Error(), want):
 		t.Errorf("got %v, want an ErrNoLibrary that says %q", err, want)
+	case !strings.Contains(err.Error(), "known are 4.14 to 4.22: install"):
+		t.Errorf("the error does not say what is known and what to do: %v", err)
 	}
 }
 

@@ -59,12 +59,10 @@ func (l *Lib) probeStruct(codec *abi.Codec, s *abi.Struct, p unsafe.Pointer) (t 
 	light, n := l.initPainted(s, p, want, lightPaint)
 	dark, got := l.initPainted(s, p, want, darkPaint)
 	if got = max(n, got); got != want {
-		return t, fmt.Errorf("%w: %s says that it is of Xen %s, but its libxl_%s has %d bytes and not %d:"+
-			" it was built from changed sources", ErrNoLibrary, l.Path, codec.Release(), s.Name, got, want)
+		return t, l.unlike(codec, fmt.Sprintf("libxl_%s has %d bytes and not %d", s.Name, got, want))
 	}
 	if t.defaults = dark; !bytes.Equal(light, dark) {
-		return t, fmt.Errorf("%w: %s does not initialise all of libxl_%s: it was built from changed sources",
-			ErrNoLibrary, l.Path, s.Name)
+		return t, l.unlike(codec, fmt.Sprintf("not all of libxl_%s is initialised", s.Name))
 	}
 	for i := range s.Fields {
 		if u := s.Fields[i].Union; u != nil && l.structs[s.ID].initUnion != 0 {
@@ -72,6 +70,14 @@ func (l *Lib) probeStruct(codec *abi.Codec, s *abi.Struct, p unsafe.Pointer) (t 
 		}
 	}
 	return t, nil
+}
+
+// unlike is the error of a library that differs from what is known of its release,
+// or of the newest for one that is newer.
+func (l *Lib) unlike(codec *abi.Codec, how string) error {
+	return fmt.Errorf("%w: %s is not Xen %s as it was released: %s; known are %s to %s: install the library of one of these,"+
+		" name its file with an option or in XENLIGHT_LIBRARY, or build the program with a version of xenlight that knows"+
+		" this one", ErrNoLibrary, l.Path, codec.Release(), how, abi.Releases[0], newest())
 }
 
 // What the probe paints memory with, a stretch at a time.
