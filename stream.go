@@ -306,7 +306,7 @@ func copyStream(w io.Writer, r io.Reader, kind streamKind) error {
 			}
 		}
 	}
-	if kind == checkpointed && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+	if kind == checkpointed && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return nil // that is how it ends
 	}
 	return err
