@@ -113,3 +113,16 @@ func TestTheEscapeCharacterNeedsItsRelease(t *testing.T) {
 		}
 	}
 }
+
+// What replaces the process has failed if it returns.
+func TestAnExecThatReturnsHasNotSucceeded(t *testing.T) {
+	h := openFake(t)
+	calls := func() CallCount { return h.Calls()["libxl_vncviewer_exec"] }
+	before := calls()
+	if err := h.VncviewerExec(7, false); !errors.Is(err, libxl.ErrorFail) {
+		t.Errorf("got %v", err)
+	}
+	if after := calls(); after.Made != before.Made+1 || after.Succeeded != before.Succeeded {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}

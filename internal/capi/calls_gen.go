@@ -578,7 +578,7 @@ func boolWord(b bool) uintptr {
 func (l *Lib) CtxAlloc(pctx *unsafe.Pointer, version int32, flags uint32, lg unsafe.Pointer) int32 {
 	l.called(FnCtxAlloc)
 	r, _, _ := purego.SyscallN(l.fn[FnCtxAlloc], uintptr(unsafe.Pointer(pctx)), uintptr(version), uintptr(flags), uintptr(lg))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCtxAlloc)
 	}
 	return int32(r)
@@ -590,7 +590,7 @@ func (l *Lib) CtxAlloc(pctx *unsafe.Pointer, version int32, flags uint32, lg uns
 func (l *Lib) CtxFree(ctx Ctx) int32 {
 	l.called(FnCtxFree)
 	r, _, _ := purego.SyscallN(l.fn[FnCtxFree], uintptr(ctx))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCtxFree)
 	}
 	return int32(r)
@@ -620,7 +620,7 @@ func (l *Lib) ChildprocSigchldOccurred(ctx Ctx) {
 func (l *Lib) OseventBeforepoll(ctx Ctx, nfdsIo *int32, fds unsafe.Pointer, timeoutUpd *int32, now Timeval) int32 {
 	l.called(FnOseventBeforepoll)
 	r, _, _ := purego.SyscallN(l.fn[FnOseventBeforepoll], uintptr(ctx), uintptr(unsafe.Pointer(nfdsIo)), uintptr(fds), uintptr(unsafe.Pointer(timeoutUpd)), uintptr(now.Sec), uintptr(now.Usec))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnOseventBeforepoll)
 	}
 	return int32(r)
@@ -650,7 +650,7 @@ func (l *Lib) EventRegisterCallbacks(ctx Ctx, hooks unsafe.Pointer, user unsafe.
 func (l *Lib) EventCheck(ctx Ctx, eventR *unsafe.Pointer, typemask uint64, predicate unsafe.Pointer, predicateUser unsafe.Pointer) int32 {
 	l.called(FnEventCheck)
 	r, _, _ := purego.SyscallN(l.fn[FnEventCheck], uintptr(ctx), uintptr(unsafe.Pointer(eventR)), uintptr(typemask), uintptr(predicate), uintptr(predicateUser))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnEventCheck)
 	}
 	return int32(r)
@@ -671,7 +671,7 @@ func (l *Lib) EventFree(ctx Ctx, event unsafe.Pointer) {
 func (l *Lib) EvenableDomainDeath(ctx Ctx, domid uint32, user uint64, evgenOut *unsafe.Pointer) int32 {
 	l.called(FnEvenableDomainDeath)
 	r, _, _ := purego.SyscallN(l.fn[FnEvenableDomainDeath], uintptr(ctx), uintptr(domid), uintptr(user), uintptr(unsafe.Pointer(evgenOut)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnEvenableDomainDeath)
 	}
 	return int32(r)
@@ -692,7 +692,7 @@ func (l *Lib) EvdisableDomainDeath(ctx Ctx, evgen unsafe.Pointer) {
 func (l *Lib) EvenableDiskEject(ctx Ctx, domid uint32, vdev unsafe.Pointer, user uint64, evgenOut *unsafe.Pointer) int32 {
 	l.called(FnEvenableDiskEject)
 	r, _, _ := purego.SyscallN(l.fn[FnEvenableDiskEject], uintptr(ctx), uintptr(domid), uintptr(vdev), uintptr(user), uintptr(unsafe.Pointer(evgenOut)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnEvenableDiskEject)
 	}
 	return int32(r)
@@ -713,7 +713,7 @@ func (l *Lib) EvdisableDiskEject(ctx Ctx, evgen unsafe.Pointer) {
 func (l *Lib) AoAbort(ctx Ctx, how *AsyncopHow) int32 {
 	l.called(FnAoAbort)
 	r, _, _ := purego.SyscallN(l.fn[FnAoAbort], uintptr(ctx), uintptr(unsafe.Pointer(how)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnAoAbort)
 	}
 	return int32(r)
@@ -773,7 +773,7 @@ func (l *Lib) GetMaxNodes(ctx Ctx) int32 {
 func (l *Lib) GetFreeMemory(ctx Ctx, memkb *uint64) int32 {
 	l.called(FnGetFreeMemory)
 	r, _, _ := purego.SyscallN(l.fn[FnGetFreeMemory], uintptr(ctx), uintptr(unsafe.Pointer(memkb)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnGetFreeMemory)
 	}
 	return int32(r)
@@ -785,7 +785,7 @@ func (l *Lib) GetFreeMemory(ctx Ctx, memkb *uint64) int32 {
 func (l *Lib) GetPhysinfo(ctx Ctx, physinfo unsafe.Pointer) int32 {
 	l.called(FnGetPhysinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnGetPhysinfo], uintptr(ctx), uintptr(physinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnGetPhysinfo)
 	}
 	return int32(r)
@@ -854,7 +854,7 @@ func (l *Lib) DomainDestroy(ctx Ctx, domid uint32, aoHow *AsyncopHow) int32 {
 func (l *Lib) DomainInfo(ctx Ctx, infoR unsafe.Pointer, domid uint32) int32 {
 	l.called(FnDomainInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainInfo], uintptr(ctx), uintptr(infoR), uintptr(domid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainInfo)
 	}
 	return int32(r)
@@ -908,7 +908,7 @@ func (l *Lib) VcpuinfoListFree(list unsafe.Pointer, nrVcpus int32) {
 func (l *Lib) ConsoleGetTty(ctx Ctx, domid uint32, consNum int32, type_ int32, path *unsafe.Pointer) int32 {
 	l.called(FnConsoleGetTty)
 	r, _, _ := purego.SyscallN(l.fn[FnConsoleGetTty], uintptr(ctx), uintptr(domid), uintptr(consNum), uintptr(type_), uintptr(unsafe.Pointer(path)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnConsoleGetTty)
 	}
 	return int32(r)
@@ -920,7 +920,7 @@ func (l *Lib) ConsoleGetTty(ctx Ctx, domid uint32, consNum int32, type_ int32, p
 func (l *Lib) PrimaryConsoleGetTty(ctx Ctx, domidVm uint32, path *unsafe.Pointer) int32 {
 	l.called(FnPrimaryConsoleGetTty)
 	r, _, _ := purego.SyscallN(l.fn[FnPrimaryConsoleGetTty], uintptr(ctx), uintptr(domidVm), uintptr(unsafe.Pointer(path)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPrimaryConsoleGetTty)
 	}
 	return int32(r)
@@ -991,7 +991,7 @@ func (l *Lib) DeviceDiskListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceDiskGetinfo(ctx Ctx, domid uint32, disk unsafe.Pointer, diskinfo unsafe.Pointer) int32 {
 	l.called(FnDeviceDiskGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceDiskGetinfo], uintptr(ctx), uintptr(domid), uintptr(disk), uintptr(diskinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceDiskGetinfo)
 	}
 	return int32(r)
@@ -1060,7 +1060,7 @@ func (l *Lib) DeviceNicListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceNicGetinfo(ctx Ctx, domid uint32, nic unsafe.Pointer, nicinfo unsafe.Pointer) int32 {
 	l.called(FnDeviceNicGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceNicGetinfo], uintptr(ctx), uintptr(domid), uintptr(nic), uintptr(nicinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceNicGetinfo)
 	}
 	return int32(r)
@@ -1072,7 +1072,7 @@ func (l *Lib) DeviceNicGetinfo(ctx Ctx, domid uint32, nic unsafe.Pointer, nicinf
 func (l *Lib) DomainPreserve(ctx Ctx, domid uint32, info unsafe.Pointer, nameSuffix unsafe.Pointer, newUuid [2]uintptr) int32 {
 	l.called(FnDomainPreserve)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainPreserve], uintptr(ctx), uintptr(domid), uintptr(info), uintptr(nameSuffix), newUuid[0], newUuid[1])
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainPreserve)
 	}
 	return int32(r)
@@ -1093,7 +1093,7 @@ func (l *Lib) SendTrigger(ctx Ctx, domid uint32, trigger int32, vcpuid uint32, a
 func (l *Lib) SendSysrq(ctx Ctx, domid uint32, sysrq byte) int32 {
 	l.called(FnSendSysrq)
 	r, _, _ := purego.SyscallN(l.fn[FnSendSysrq], uintptr(ctx), uintptr(domid), uintptr(sysrq))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSendSysrq)
 	}
 	return int32(r)
@@ -1105,7 +1105,7 @@ func (l *Lib) SendSysrq(ctx Ctx, domid uint32, sysrq byte) int32 {
 func (l *Lib) DomainSetmaxmem(ctx Ctx, domid uint32, targetMemkb uint64) int32 {
 	l.called(FnDomainSetmaxmem)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainSetmaxmem], uintptr(ctx), uintptr(domid), uintptr(targetMemkb))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainSetmaxmem)
 	}
 	return int32(r)
@@ -1117,7 +1117,7 @@ func (l *Lib) DomainSetmaxmem(ctx Ctx, domid uint32, targetMemkb uint64) int32 {
 func (l *Lib) GetMemoryTarget(ctx Ctx, domid uint32, outTarget *uint64) int32 {
 	l.called(FnGetMemoryTarget)
 	r, _, _ := purego.SyscallN(l.fn[FnGetMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(unsafe.Pointer(outTarget)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnGetMemoryTarget)
 	}
 	return int32(r)
@@ -1129,7 +1129,7 @@ func (l *Lib) GetMemoryTarget(ctx Ctx, domid uint32, outTarget *uint64) int32 {
 func (l *Lib) SetMemoryTarget(ctx Ctx, domid uint32, targetMemkb int64, relative bool, enforce bool) int32 {
 	l.called(FnSetMemoryTarget)
 	r, _, _ := purego.SyscallN(l.fn[FnSetMemoryTarget], uintptr(ctx), uintptr(domid), uintptr(targetMemkb), boolWord(relative), boolWord(enforce))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSetMemoryTarget)
 	}
 	return int32(r)
@@ -1141,7 +1141,7 @@ func (l *Lib) SetMemoryTarget(ctx Ctx, domid uint32, targetMemkb int64, relative
 func (l *Lib) DomainNeedMemory(ctx Ctx, config unsafe.Pointer, domidForLogging uint32, needMemkb *uint64) int32 {
 	l.called(FnDomainNeedMemory)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainNeedMemory], uintptr(ctx), uintptr(config), uintptr(domidForLogging), uintptr(unsafe.Pointer(needMemkb)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainNeedMemory)
 	}
 	return int32(r)
@@ -1204,7 +1204,7 @@ func (l *Lib) DomainSoftReset(ctx Ctx, dConfig unsafe.Pointer, domid uint32, aoH
 func (l *Lib) DomainRename(ctx Ctx, domid uint32, oldName unsafe.Pointer, newName unsafe.Pointer) int32 {
 	l.called(FnDomainRename)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainRename], uintptr(ctx), uintptr(domid), uintptr(oldName), uintptr(newName))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainRename)
 	}
 	return int32(r)
@@ -1331,7 +1331,7 @@ func (l *Lib) PcitopologyListFree(list unsafe.Pointer, numDevs int32) {
 func (l *Lib) ClearDomidHistory(ctx Ctx) int32 {
 	l.called(FnClearDomidHistory)
 	r, _, _ := purego.SyscallN(l.fn[FnClearDomidHistory], uintptr(ctx))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnClearDomidHistory)
 	}
 	return int32(r)
@@ -1343,7 +1343,7 @@ func (l *Lib) ClearDomidHistory(ctx Ctx) int32 {
 func (l *Lib) SetVcpuaffinity(ctx Ctx, domid uint32, vcpuid uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
 	l.called(FnSetVcpuaffinity)
 	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinity], uintptr(ctx), uintptr(domid), uintptr(vcpuid), uintptr(cpumapHard), uintptr(cpumapSoft))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSetVcpuaffinity)
 	}
 	return int32(r)
@@ -1355,7 +1355,7 @@ func (l *Lib) SetVcpuaffinity(ctx Ctx, domid uint32, vcpuid uint32, cpumapHard u
 func (l *Lib) SetVcpuaffinityForce(ctx Ctx, domid uint32, vcpuid uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
 	l.called(FnSetVcpuaffinityForce)
 	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinityForce], uintptr(ctx), uintptr(domid), uintptr(vcpuid), uintptr(cpumapHard), uintptr(cpumapSoft))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSetVcpuaffinityForce)
 	}
 	return int32(r)
@@ -1367,7 +1367,7 @@ func (l *Lib) SetVcpuaffinityForce(ctx Ctx, domid uint32, vcpuid uint32, cpumapH
 func (l *Lib) SetVcpuaffinityAll(ctx Ctx, domid uint32, maxVcpus uint32, cpumapHard unsafe.Pointer, cpumapSoft unsafe.Pointer) int32 {
 	l.called(FnSetVcpuaffinityAll)
 	r, _, _ := purego.SyscallN(l.fn[FnSetVcpuaffinityAll], uintptr(ctx), uintptr(domid), uintptr(maxVcpus), uintptr(cpumapHard), uintptr(cpumapSoft))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSetVcpuaffinityAll)
 	}
 	return int32(r)
@@ -1379,7 +1379,7 @@ func (l *Lib) SetVcpuaffinityAll(ctx Ctx, domid uint32, maxVcpus uint32, cpumapH
 func (l *Lib) DomainSetNodeaffinity(ctx Ctx, domid uint32, nodemap unsafe.Pointer) int32 {
 	l.called(FnDomainSetNodeaffinity)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainSetNodeaffinity], uintptr(ctx), uintptr(domid), uintptr(nodemap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainSetNodeaffinity)
 	}
 	return int32(r)
@@ -1391,7 +1391,7 @@ func (l *Lib) DomainSetNodeaffinity(ctx Ctx, domid uint32, nodemap unsafe.Pointe
 func (l *Lib) DomainGetNodeaffinity(ctx Ctx, domid uint32, nodemap unsafe.Pointer) int32 {
 	l.called(FnDomainGetNodeaffinity)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainGetNodeaffinity], uintptr(ctx), uintptr(domid), uintptr(nodemap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainGetNodeaffinity)
 	}
 	return int32(r)
@@ -1412,7 +1412,7 @@ func (l *Lib) SetVcpuonline(ctx Ctx, domid uint32, cpumap unsafe.Pointer, aoHow 
 func (l *Lib) DomainSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnDomainSchedParamsGet)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainSchedParamsGet], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainSchedParamsGet)
 	}
 	return int32(r)
@@ -1424,7 +1424,7 @@ func (l *Lib) DomainSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer)
 func (l *Lib) DomainSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnDomainSchedParamsSet)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainSchedParamsSet], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainSchedParamsSet)
 	}
 	return int32(r)
@@ -1436,7 +1436,7 @@ func (l *Lib) DomainSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer)
 func (l *Lib) VcpuSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnVcpuSchedParamsGet)
 	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsGet], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnVcpuSchedParamsGet)
 	}
 	return int32(r)
@@ -1448,7 +1448,7 @@ func (l *Lib) VcpuSchedParamsGet(ctx Ctx, domid uint32, params unsafe.Pointer) i
 func (l *Lib) VcpuSchedParamsGetAll(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnVcpuSchedParamsGetAll)
 	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsGetAll], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnVcpuSchedParamsGetAll)
 	}
 	return int32(r)
@@ -1460,7 +1460,7 @@ func (l *Lib) VcpuSchedParamsGetAll(ctx Ctx, domid uint32, params unsafe.Pointer
 func (l *Lib) VcpuSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnVcpuSchedParamsSet)
 	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsSet], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnVcpuSchedParamsSet)
 	}
 	return int32(r)
@@ -1472,7 +1472,7 @@ func (l *Lib) VcpuSchedParamsSet(ctx Ctx, domid uint32, params unsafe.Pointer) i
 func (l *Lib) VcpuSchedParamsSetAll(ctx Ctx, domid uint32, params unsafe.Pointer) int32 {
 	l.called(FnVcpuSchedParamsSetAll)
 	r, _, _ := purego.SyscallN(l.fn[FnVcpuSchedParamsSetAll], uintptr(ctx), uintptr(domid), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnVcpuSchedParamsSetAll)
 	}
 	return int32(r)
@@ -1496,7 +1496,7 @@ func (l *Lib) GetScheduler(ctx Ctx) int32 {
 func (l *Lib) SchedCreditParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
 	l.called(FnSchedCreditParamsGet)
 	r, _, _ := purego.SyscallN(l.fn[FnSchedCreditParamsGet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSchedCreditParamsGet)
 	}
 	return int32(r)
@@ -1508,7 +1508,7 @@ func (l *Lib) SchedCreditParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer
 func (l *Lib) SchedCreditParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
 	l.called(FnSchedCreditParamsSet)
 	r, _, _ := purego.SyscallN(l.fn[FnSchedCreditParamsSet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSchedCreditParamsSet)
 	}
 	return int32(r)
@@ -1520,7 +1520,7 @@ func (l *Lib) SchedCreditParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer
 func (l *Lib) SchedCredit2ParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
 	l.called(FnSchedCredit2ParamsGet)
 	r, _, _ := purego.SyscallN(l.fn[FnSchedCredit2ParamsGet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSchedCredit2ParamsGet)
 	}
 	return int32(r)
@@ -1532,7 +1532,7 @@ func (l *Lib) SchedCredit2ParamsGet(ctx Ctx, poolid uint32, scinfo unsafe.Pointe
 func (l *Lib) SchedCredit2ParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointer) int32 {
 	l.called(FnSchedCredit2ParamsSet)
 	r, _, _ := purego.SyscallN(l.fn[FnSchedCredit2ParamsSet], uintptr(ctx), uintptr(poolid), uintptr(scinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSchedCredit2ParamsSet)
 	}
 	return int32(r)
@@ -1544,7 +1544,7 @@ func (l *Lib) SchedCredit2ParamsSet(ctx Ctx, poolid uint32, scinfo unsafe.Pointe
 func (l *Lib) SendDebugKeys(ctx Ctx, keys unsafe.Pointer) int32 {
 	l.called(FnSendDebugKeys)
 	r, _, _ := purego.SyscallN(l.fn[FnSendDebugKeys], uintptr(ctx), uintptr(keys))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSendDebugKeys)
 	}
 	return int32(r)
@@ -1556,7 +1556,7 @@ func (l *Lib) SendDebugKeys(ctx Ctx, keys unsafe.Pointer) int32 {
 func (l *Lib) GetFreecpus(ctx Ctx, cpumap unsafe.Pointer) int32 {
 	l.called(FnGetFreecpus)
 	r, _, _ := purego.SyscallN(l.fn[FnGetFreecpus], uintptr(ctx), uintptr(cpumap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnGetFreecpus)
 	}
 	return int32(r)
@@ -1568,7 +1568,7 @@ func (l *Lib) GetFreecpus(ctx Ctx, cpumap unsafe.Pointer) int32 {
 func (l *Lib) CpupoolCreate(ctx Ctx, name unsafe.Pointer, sched int32, cpumap [2]uintptr, uuid unsafe.Pointer, poolid *uint32) int32 {
 	l.called(FnCpupoolCreate)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCreate], uintptr(ctx), uintptr(name), uintptr(sched), cpumap[0], cpumap[1], uintptr(uuid), uintptr(unsafe.Pointer(poolid)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCreate)
 	}
 	return int32(r)
@@ -1580,7 +1580,7 @@ func (l *Lib) CpupoolCreate(ctx Ctx, name unsafe.Pointer, sched int32, cpumap [2
 func (l *Lib) CpupoolDestroy(ctx Ctx, poolid uint32) int32 {
 	l.called(FnCpupoolDestroy)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolDestroy], uintptr(ctx), uintptr(poolid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolDestroy)
 	}
 	return int32(r)
@@ -1592,7 +1592,7 @@ func (l *Lib) CpupoolDestroy(ctx Ctx, poolid uint32) int32 {
 func (l *Lib) CpupoolRename(ctx Ctx, name unsafe.Pointer, poolid uint32) int32 {
 	l.called(FnCpupoolRename)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolRename], uintptr(ctx), uintptr(name), uintptr(poolid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolRename)
 	}
 	return int32(r)
@@ -1604,7 +1604,7 @@ func (l *Lib) CpupoolRename(ctx Ctx, name unsafe.Pointer, poolid uint32) int32 {
 func (l *Lib) CpupoolCpuadd(ctx Ctx, poolid uint32, cpu int32) int32 {
 	l.called(FnCpupoolCpuadd)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuadd], uintptr(ctx), uintptr(poolid), uintptr(cpu))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuadd)
 	}
 	return int32(r)
@@ -1616,7 +1616,7 @@ func (l *Lib) CpupoolCpuadd(ctx Ctx, poolid uint32, cpu int32) int32 {
 func (l *Lib) CpupoolCpuaddNode(ctx Ctx, poolid uint32, node int32, cpus *int32) int32 {
 	l.called(FnCpupoolCpuaddNode)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuaddNode], uintptr(ctx), uintptr(poolid), uintptr(node), uintptr(unsafe.Pointer(cpus)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuaddNode)
 	}
 	return int32(r)
@@ -1628,7 +1628,7 @@ func (l *Lib) CpupoolCpuaddNode(ctx Ctx, poolid uint32, node int32, cpus *int32)
 func (l *Lib) CpupoolCpuaddCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Pointer) int32 {
 	l.called(FnCpupoolCpuaddCpumap)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuaddCpumap], uintptr(ctx), uintptr(poolid), uintptr(cpumap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuaddCpumap)
 	}
 	return int32(r)
@@ -1640,7 +1640,7 @@ func (l *Lib) CpupoolCpuaddCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Pointer)
 func (l *Lib) CpupoolCpuremove(ctx Ctx, poolid uint32, cpu int32) int32 {
 	l.called(FnCpupoolCpuremove)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremove], uintptr(ctx), uintptr(poolid), uintptr(cpu))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuremove)
 	}
 	return int32(r)
@@ -1652,7 +1652,7 @@ func (l *Lib) CpupoolCpuremove(ctx Ctx, poolid uint32, cpu int32) int32 {
 func (l *Lib) CpupoolCpuremoveNode(ctx Ctx, poolid uint32, node int32, cpus *int32) int32 {
 	l.called(FnCpupoolCpuremoveNode)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremoveNode], uintptr(ctx), uintptr(poolid), uintptr(node), uintptr(unsafe.Pointer(cpus)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuremoveNode)
 	}
 	return int32(r)
@@ -1664,7 +1664,7 @@ func (l *Lib) CpupoolCpuremoveNode(ctx Ctx, poolid uint32, node int32, cpus *int
 func (l *Lib) CpupoolCpuremoveCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Pointer) int32 {
 	l.called(FnCpupoolCpuremoveCpumap)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolCpuremoveCpumap], uintptr(ctx), uintptr(poolid), uintptr(cpumap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolCpuremoveCpumap)
 	}
 	return int32(r)
@@ -1676,7 +1676,7 @@ func (l *Lib) CpupoolCpuremoveCpumap(ctx Ctx, poolid uint32, cpumap unsafe.Point
 func (l *Lib) CpupoolMovedomain(ctx Ctx, poolid uint32, domid uint32) int32 {
 	l.called(FnCpupoolMovedomain)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolMovedomain], uintptr(ctx), uintptr(poolid), uintptr(domid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolMovedomain)
 	}
 	return int32(r)
@@ -1688,7 +1688,7 @@ func (l *Lib) CpupoolMovedomain(ctx Ctx, poolid uint32, domid uint32) int32 {
 func (l *Lib) CpupoolInfo(ctx Ctx, info unsafe.Pointer, poolid uint32) int32 {
 	l.called(FnCpupoolInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolInfo], uintptr(ctx), uintptr(info), uintptr(poolid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolInfo)
 	}
 	return int32(r)
@@ -1700,7 +1700,7 @@ func (l *Lib) CpupoolInfo(ctx Ctx, info unsafe.Pointer, poolid uint32) int32 {
 func (l *Lib) SetParameters(ctx Ctx, params unsafe.Pointer) int32 {
 	l.called(FnSetParameters)
 	r, _, _ := purego.SyscallN(l.fn[FnSetParameters], uintptr(ctx), uintptr(params))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnSetParameters)
 	}
 	return int32(r)
@@ -1760,7 +1760,7 @@ func (l *Lib) DeviceUsbctrlListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceUsbctrlGetinfo(ctx Ctx, domid uint32, usbctrl unsafe.Pointer, usbctrlinfo unsafe.Pointer) int32 {
 	l.called(FnDeviceUsbctrlGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceUsbctrlGetinfo], uintptr(ctx), uintptr(domid), uintptr(usbctrl), uintptr(usbctrlinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceUsbctrlGetinfo)
 	}
 	return int32(r)
@@ -1852,7 +1852,7 @@ func (l *Lib) DevicePciList(ctx Ctx, domid uint32, num *int32) unsafe.Pointer {
 func (l *Lib) DevicePciAssignableAdd(ctx Ctx, pci unsafe.Pointer, rebind bool) int32 {
 	l.called(FnDevicePciAssignableAdd)
 	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAssignableAdd], uintptr(ctx), uintptr(pci), boolWord(rebind))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevicePciAssignableAdd)
 	}
 	return int32(r)
@@ -1866,7 +1866,7 @@ func (l *Lib) DevicePciAssignableAdd(ctx Ctx, pci unsafe.Pointer, rebind bool) i
 func (l *Lib) DevicePciAssignableRemove(ctx Ctx, pci unsafe.Pointer, rebind bool) int32 {
 	l.called(FnDevicePciAssignableRemove)
 	r, _, _ := purego.SyscallN(l.fn[FnDevicePciAssignableRemove], uintptr(ctx), uintptr(pci), boolWord(rebind))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevicePciAssignableRemove)
 	}
 	return int32(r)
@@ -1929,7 +1929,7 @@ func (l *Lib) DeviceChannelList(ctx Ctx, domid uint32, num *int32) unsafe.Pointe
 func (l *Lib) DeviceChannelGetinfo(ctx Ctx, domid uint32, channel unsafe.Pointer, channelinfo unsafe.Pointer) int32 {
 	l.called(FnDeviceChannelGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceChannelGetinfo], uintptr(ctx), uintptr(domid), uintptr(channel), uintptr(channelinfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceChannelGetinfo)
 	}
 	return int32(r)
@@ -1954,7 +1954,7 @@ func (l *Lib) ConsoleAddXenstore(ctx Ctx, domid uint32, backend uint32, evtch ui
 func (l *Lib) UserdataStore(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer, data unsafe.Pointer, datalen int32) int32 {
 	l.called(FnUserdataStore)
 	r, _, _ := purego.SyscallN(l.fn[FnUserdataStore], uintptr(ctx), uintptr(domid), uintptr(userdataUserid), uintptr(data), uintptr(datalen))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnUserdataStore)
 	}
 	return int32(r)
@@ -1968,7 +1968,7 @@ func (l *Lib) UserdataStore(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer
 func (l *Lib) UserdataRetrieve(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer, dataR *unsafe.Pointer, datalenR *int32) int32 {
 	l.called(FnUserdataRetrieve)
 	r, _, _ := purego.SyscallN(l.fn[FnUserdataRetrieve], uintptr(ctx), uintptr(domid), uintptr(userdataUserid), uintptr(unsafe.Pointer(dataR)), uintptr(unsafe.Pointer(datalenR)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnUserdataRetrieve)
 	}
 	return int32(r)
@@ -1982,7 +1982,7 @@ func (l *Lib) UserdataRetrieve(ctx Ctx, domid uint32, userdataUserid unsafe.Poin
 func (l *Lib) UserdataUnlink(ctx Ctx, domid uint32, userdataUserid unsafe.Pointer) int32 {
 	l.called(FnUserdataUnlink)
 	r, _, _ := purego.SyscallN(l.fn[FnUserdataUnlink], uintptr(ctx), uintptr(domid), uintptr(userdataUserid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnUserdataUnlink)
 	}
 	return int32(r)
@@ -2084,7 +2084,7 @@ func (l *Lib) DeviceVkbListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceVkbGetinfo(ctx Ctx, domid uint32, vkb unsafe.Pointer, info unsafe.Pointer) int32 {
 	l.called(FnDeviceVkbGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceVkbGetinfo], uintptr(ctx), uintptr(domid), uintptr(vkb), uintptr(info))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceVkbGetinfo)
 	}
 	return int32(r)
@@ -2144,7 +2144,7 @@ func (l *Lib) DeviceVtpmListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceVtpmGetinfo(ctx Ctx, domid uint32, vtpm unsafe.Pointer, vtpminfo unsafe.Pointer) int32 {
 	l.called(FnDeviceVtpmGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceVtpmGetinfo], uintptr(ctx), uintptr(domid), uintptr(vtpm), uintptr(vtpminfo))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceVtpmGetinfo)
 	}
 	return int32(r)
@@ -2158,7 +2158,7 @@ func (l *Lib) DeviceVtpmGetinfo(ctx Ctx, domid uint32, vtpm unsafe.Pointer, vtpm
 func (l *Lib) PsrCmtAttach(ctx Ctx, domid uint32) int32 {
 	l.called(FnPsrCmtAttach)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtAttach], uintptr(ctx), uintptr(domid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtAttach)
 	}
 	return int32(r)
@@ -2172,7 +2172,7 @@ func (l *Lib) PsrCmtAttach(ctx Ctx, domid uint32) int32 {
 func (l *Lib) PsrCmtDetach(ctx Ctx, domid uint32) int32 {
 	l.called(FnPsrCmtDetach)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtDetach], uintptr(ctx), uintptr(domid))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtDetach)
 	}
 	return int32(r)
@@ -2210,7 +2210,7 @@ func (l *Lib) PsrCmtEnabled(ctx Ctx) bool {
 func (l *Lib) PsrCmtGetTotalRmid(ctx Ctx, totalRmid *uint32) int32 {
 	l.called(FnPsrCmtGetTotalRmid)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetTotalRmid], uintptr(ctx), uintptr(unsafe.Pointer(totalRmid)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtGetTotalRmid)
 	}
 	return int32(r)
@@ -2224,7 +2224,7 @@ func (l *Lib) PsrCmtGetTotalRmid(ctx Ctx, totalRmid *uint32) int32 {
 func (l *Lib) PsrCmtGetL3CacheSize(ctx Ctx, socketid uint32, l3CacheSize *uint32) int32 {
 	l.called(FnPsrCmtGetL3CacheSize)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetL3CacheSize], uintptr(ctx), uintptr(socketid), uintptr(unsafe.Pointer(l3CacheSize)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtGetL3CacheSize)
 	}
 	return int32(r)
@@ -2238,7 +2238,7 @@ func (l *Lib) PsrCmtGetL3CacheSize(ctx Ctx, socketid uint32, l3CacheSize *uint32
 func (l *Lib) PsrCmtGetCacheOccupancy(ctx Ctx, domid uint32, socketid uint32, l3CacheOccupancy *uint32) int32 {
 	l.called(FnPsrCmtGetCacheOccupancy)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetCacheOccupancy], uintptr(ctx), uintptr(domid), uintptr(socketid), uintptr(unsafe.Pointer(l3CacheOccupancy)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtGetCacheOccupancy)
 	}
 	return int32(r)
@@ -2264,7 +2264,7 @@ func (l *Lib) PsrCmtTypeSupported(ctx Ctx, type_ int32) bool {
 func (l *Lib) PsrCmtGetSample(ctx Ctx, domid uint32, type_ int32, scope uint64, sampleR *uint64, tscR *uint64) int32 {
 	l.called(FnPsrCmtGetSample)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCmtGetSample], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(scope), uintptr(unsafe.Pointer(sampleR)), uintptr(unsafe.Pointer(tscR)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCmtGetSample)
 	}
 	return int32(r)
@@ -2278,7 +2278,7 @@ func (l *Lib) PsrCmtGetSample(ctx Ctx, domid uint32, type_ int32, scope uint64, 
 func (l *Lib) PsrCatSetCbm(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.Pointer, cbm uint64) int32 {
 	l.called(FnPsrCatSetCbm)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCatSetCbm], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(targetMap), uintptr(cbm))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCatSetCbm)
 	}
 	return int32(r)
@@ -2292,7 +2292,7 @@ func (l *Lib) PsrCatSetCbm(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.
 func (l *Lib) PsrCatGetCbm(ctx Ctx, domid uint32, type_ int32, target uint32, cbmR *uint64) int32 {
 	l.called(FnPsrCatGetCbm)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetCbm], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(target), uintptr(unsafe.Pointer(cbmR)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCatGetCbm)
 	}
 	return int32(r)
@@ -2306,7 +2306,7 @@ func (l *Lib) PsrCatGetCbm(ctx Ctx, domid uint32, type_ int32, target uint32, cb
 func (l *Lib) PsrCatGetInfo(ctx Ctx, info *unsafe.Pointer, nr *uint32, lvl uint32) int32 {
 	l.called(FnPsrCatGetInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetInfo], uintptr(ctx), uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(nr)), uintptr(lvl))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCatGetInfo)
 	}
 	return int32(r)
@@ -2320,7 +2320,7 @@ func (l *Lib) PsrCatGetInfo(ctx Ctx, info *unsafe.Pointer, nr *uint32, lvl uint3
 func (l *Lib) PsrCatGetL3Info(ctx Ctx, info *unsafe.Pointer, nr *int32) int32 {
 	l.called(FnPsrCatGetL3Info)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrCatGetL3Info], uintptr(ctx), uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(nr)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrCatGetL3Info)
 	}
 	return int32(r)
@@ -2345,7 +2345,7 @@ func (l *Lib) PsrCatInfoListFree(list unsafe.Pointer, nr int32) {
 func (l *Lib) PsrSetVal(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.Pointer, val uint64) int32 {
 	l.called(FnPsrSetVal)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrSetVal], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(targetMap), uintptr(val))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrSetVal)
 	}
 	return int32(r)
@@ -2359,7 +2359,7 @@ func (l *Lib) PsrSetVal(ctx Ctx, domid uint32, type_ int32, targetMap unsafe.Poi
 func (l *Lib) PsrGetVal(ctx Ctx, domid uint32, type_ int32, target uint32, val *uint64) int32 {
 	l.called(FnPsrGetVal)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrGetVal], uintptr(ctx), uintptr(domid), uintptr(type_), uintptr(target), uintptr(unsafe.Pointer(val)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrGetVal)
 	}
 	return int32(r)
@@ -2373,7 +2373,7 @@ func (l *Lib) PsrGetVal(ctx Ctx, domid uint32, type_ int32, target uint32, val *
 func (l *Lib) PsrGetHwInfo(ctx Ctx, type_ int32, lvl uint32, nr *uint32, info *unsafe.Pointer) int32 {
 	l.called(FnPsrGetHwInfo)
 	r, _, _ := purego.SyscallN(l.fn[FnPsrGetHwInfo], uintptr(ctx), uintptr(type_), uintptr(lvl), uintptr(unsafe.Pointer(nr)), uintptr(unsafe.Pointer(info)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnPsrGetHwInfo)
 	}
 	return int32(r)
@@ -2458,7 +2458,6 @@ func (l *Lib) FlaskLoadpolicy(ctx Ctx, policy unsafe.Pointer, size uint32) (int3
 func (l *Lib) ConsoleExec(ctx Ctx, domid uint32, consNum int32, type_ int32, notifyFd int32, escapeCharacter unsafe.Pointer) int32 {
 	l.called(FnConsoleExec)
 	r, _, _ := purego.SyscallN(l.fn[FnConsoleExec], uintptr(ctx), uintptr(domid), uintptr(consNum), uintptr(type_), uintptr(notifyFd), uintptr(escapeCharacter))
-	l.Succeeded(FnConsoleExec)
 	return int32(r)
 }
 
@@ -2470,7 +2469,6 @@ func (l *Lib) ConsoleExec(ctx Ctx, domid uint32, consNum int32, type_ int32, not
 func (l *Lib) PrimaryConsoleExec(ctx Ctx, domidVm uint32, notifyFd int32, escapeCharacter unsafe.Pointer) int32 {
 	l.called(FnPrimaryConsoleExec)
 	r, _, _ := purego.SyscallN(l.fn[FnPrimaryConsoleExec], uintptr(ctx), uintptr(domidVm), uintptr(notifyFd), uintptr(escapeCharacter))
-	l.Succeeded(FnPrimaryConsoleExec)
 	return int32(r)
 }
 
@@ -2480,7 +2478,6 @@ func (l *Lib) PrimaryConsoleExec(ctx Ctx, domidVm uint32, notifyFd int32, escape
 func (l *Lib) VncviewerExec(ctx Ctx, domid uint32, autopass bool) int32 {
 	l.called(FnVncviewerExec)
 	r, _, _ := purego.SyscallN(l.fn[FnVncviewerExec], uintptr(ctx), uintptr(domid), boolWord(autopass))
-	l.Succeeded(FnVncviewerExec)
 	return int32(r)
 }
 
@@ -2490,7 +2487,7 @@ func (l *Lib) VncviewerExec(ctx Ctx, domid uint32, autopass bool) int32 {
 func (l *Lib) MsVmGenidGenerate(ctx Ctx, id unsafe.Pointer) int32 {
 	l.called(FnMsVmGenidGenerate)
 	r, _, _ := purego.SyscallN(l.fn[FnMsVmGenidGenerate], uintptr(ctx), uintptr(id))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnMsVmGenidGenerate)
 	}
 	return int32(r)
@@ -2615,7 +2612,7 @@ func (l *Lib) DeviceVdisplListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceVdisplGetinfo(ctx Ctx, domid uint32, vdispl unsafe.Pointer, info unsafe.Pointer) int32 {
 	l.called(FnDeviceVdisplGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceVdisplGetinfo], uintptr(ctx), uintptr(domid), uintptr(vdispl), uintptr(info))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceVdisplGetinfo)
 	}
 	return int32(r)
@@ -2675,7 +2672,7 @@ func (l *Lib) DeviceVsndListFree(list unsafe.Pointer, num int32) {
 func (l *Lib) DeviceVsndGetinfo(ctx Ctx, domid uint32, vsnd unsafe.Pointer, info unsafe.Pointer) int32 {
 	l.called(FnDeviceVsndGetinfo)
 	r, _, _ := purego.SyscallN(l.fn[FnDeviceVsndGetinfo], uintptr(ctx), uintptr(domid), uintptr(vsnd), uintptr(info))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDeviceVsndGetinfo)
 	}
 	return int32(r)
@@ -2736,7 +2733,7 @@ func (l *Lib) DevicePvcallsifDestroy(ctx Ctx, domid uint32, pvcallsif unsafe.Poi
 func (l *Lib) XsQuotaGlobalGet(ctx Ctx, qOut unsafe.Pointer) int32 {
 	l.called(FnXsQuotaGlobalGet)
 	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaGlobalGet], uintptr(ctx), uintptr(qOut))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnXsQuotaGlobalGet)
 	}
 	return int32(r)
@@ -2750,7 +2747,7 @@ func (l *Lib) XsQuotaGlobalGet(ctx Ctx, qOut unsafe.Pointer) int32 {
 func (l *Lib) XsQuotaGlobalSet(ctx Ctx, q unsafe.Pointer) int32 {
 	l.called(FnXsQuotaGlobalSet)
 	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaGlobalSet], uintptr(ctx), uintptr(q))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnXsQuotaGlobalSet)
 	}
 	return int32(r)
@@ -2764,7 +2761,7 @@ func (l *Lib) XsQuotaGlobalSet(ctx Ctx, q unsafe.Pointer) int32 {
 func (l *Lib) XsQuotaDomainGet(ctx Ctx, domid uint32, qOut unsafe.Pointer) int32 {
 	l.called(FnXsQuotaDomainGet)
 	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaDomainGet], uintptr(ctx), uintptr(domid), uintptr(qOut))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnXsQuotaDomainGet)
 	}
 	return int32(r)
@@ -2778,7 +2775,7 @@ func (l *Lib) XsQuotaDomainGet(ctx Ctx, domid uint32, qOut unsafe.Pointer) int32
 func (l *Lib) XsQuotaDomainSet(ctx Ctx, domid uint32, q unsafe.Pointer) int32 {
 	l.called(FnXsQuotaDomainSet)
 	r, _, _ := purego.SyscallN(l.fn[FnXsQuotaDomainSet], uintptr(ctx), uintptr(domid), uintptr(q))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnXsQuotaDomainSet)
 	}
 	return int32(r)
@@ -2792,7 +2789,7 @@ func (l *Lib) XsQuotaDomainSet(ctx Ctx, domid uint32, q unsafe.Pointer) int32 {
 func (l *Lib) DtOverlay(ctx Ctx, overlay unsafe.Pointer, overlaySize uint32, overlayOp uint8) int32 {
 	l.called(FnDtOverlay)
 	r, _, _ := purego.SyscallN(l.fn[FnDtOverlay], uintptr(ctx), uintptr(overlay), uintptr(overlaySize), uintptr(overlayOp))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDtOverlay)
 	}
 	return int32(r)
@@ -2806,7 +2803,7 @@ func (l *Lib) DtOverlay(ctx Ctx, overlay unsafe.Pointer, overlaySize uint32, ove
 func (l *Lib) DtOverlayDomain(ctx Ctx, domainId uint32, overlayDt unsafe.Pointer, overlayDtSize uint32, overlayOp uint8) int32 {
 	l.called(FnDtOverlayDomain)
 	r, _, _ := purego.SyscallN(l.fn[FnDtOverlayDomain], uintptr(ctx), uintptr(domainId), uintptr(overlayDt), uintptr(overlayDtSize), uintptr(overlayOp))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDtOverlayDomain)
 	}
 	return int32(r)
@@ -2830,7 +2827,7 @@ func (l *Lib) DomidToName(ctx Ctx, domid uint32) unsafe.Pointer {
 func (l *Lib) NameToDomid(ctx Ctx, name unsafe.Pointer, domid *uint32) int32 {
 	l.called(FnNameToDomid)
 	r, _, _ := purego.SyscallN(l.fn[FnNameToDomid], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(domid)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnNameToDomid)
 	}
 	return int32(r)
@@ -2842,7 +2839,7 @@ func (l *Lib) NameToDomid(ctx Ctx, name unsafe.Pointer, domid *uint32) int32 {
 func (l *Lib) DomainQualifierToDomid(ctx Ctx, qualifier unsafe.Pointer, domid *uint32) int32 {
 	l.called(FnDomainQualifierToDomid)
 	r, _, _ := purego.SyscallN(l.fn[FnDomainQualifierToDomid], uintptr(ctx), uintptr(qualifier), uintptr(unsafe.Pointer(domid)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDomainQualifierToDomid)
 	}
 	return int32(r)
@@ -2876,7 +2873,7 @@ func (l *Lib) IsStubdom(ctx Ctx, domid uint32, targetDomid *uint32) bool {
 func (l *Lib) NameToCpupoolid(ctx Ctx, name unsafe.Pointer, poolid *uint32) int32 {
 	l.called(FnNameToCpupoolid)
 	r, _, _ := purego.SyscallN(l.fn[FnNameToCpupoolid], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(poolid)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnNameToCpupoolid)
 	}
 	return int32(r)
@@ -2900,7 +2897,7 @@ func (l *Lib) CpupoolidToName(ctx Ctx, poolid uint32) unsafe.Pointer {
 func (l *Lib) CpupoolQualifierToCpupoolid(ctx Ctx, qualifier unsafe.Pointer, poolid *uint32, wasName *int32) int32 {
 	l.called(FnCpupoolQualifierToCpupoolid)
 	r, _, _ := purego.SyscallN(l.fn[FnCpupoolQualifierToCpupoolid], uintptr(ctx), uintptr(qualifier), uintptr(unsafe.Pointer(poolid)), uintptr(unsafe.Pointer(wasName)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpupoolQualifierToCpupoolid)
 	}
 	return int32(r)
@@ -2932,7 +2929,7 @@ func (l *Lib) GetRequiredShadowMemory(maxmemKb uint, smpCpus uint32) uint {
 func (l *Lib) CreateLogfile(ctx Ctx, name unsafe.Pointer, fullName *unsafe.Pointer) int32 {
 	l.called(FnCreateLogfile)
 	r, _, _ := purego.SyscallN(l.fn[FnCreateLogfile], uintptr(ctx), uintptr(name), uintptr(unsafe.Pointer(fullName)))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCreateLogfile)
 	}
 	return int32(r)
@@ -2944,7 +2941,7 @@ func (l *Lib) CreateLogfile(ctx Ctx, name unsafe.Pointer, fullName *unsafe.Point
 func (l *Lib) VdevToDeviceDisk(ctx Ctx, domid uint32, vdev unsafe.Pointer, disk unsafe.Pointer) int32 {
 	l.called(FnVdevToDeviceDisk)
 	r, _, _ := purego.SyscallN(l.fn[FnVdevToDeviceDisk], uintptr(ctx), uintptr(domid), uintptr(vdev), uintptr(disk))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnVdevToDeviceDisk)
 	}
 	return int32(r)
@@ -2956,7 +2953,7 @@ func (l *Lib) VdevToDeviceDisk(ctx Ctx, domid uint32, vdev unsafe.Pointer, disk 
 func (l *Lib) MacToDeviceNic(ctx Ctx, domid uint32, mac unsafe.Pointer, nic unsafe.Pointer) int32 {
 	l.called(FnMacToDeviceNic)
 	r, _, _ := purego.SyscallN(l.fn[FnMacToDeviceNic], uintptr(ctx), uintptr(domid), uintptr(mac), uintptr(nic))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnMacToDeviceNic)
 	}
 	return int32(r)
@@ -2968,7 +2965,7 @@ func (l *Lib) MacToDeviceNic(ctx Ctx, domid uint32, mac unsafe.Pointer, nic unsa
 func (l *Lib) DevidToDeviceNic(ctx Ctx, domid uint32, devid int32, nic unsafe.Pointer) int32 {
 	l.called(FnDevidToDeviceNic)
 	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceNic], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(nic))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevidToDeviceNic)
 	}
 	return int32(r)
@@ -2980,7 +2977,7 @@ func (l *Lib) DevidToDeviceNic(ctx Ctx, domid uint32, devid int32, nic unsafe.Po
 func (l *Lib) DevidToDeviceUsbctrl(ctx Ctx, domid uint32, devid int32, usbctrl unsafe.Pointer) int32 {
 	l.called(FnDevidToDeviceUsbctrl)
 	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceUsbctrl], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(usbctrl))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevidToDeviceUsbctrl)
 	}
 	return int32(r)
@@ -2992,7 +2989,7 @@ func (l *Lib) DevidToDeviceUsbctrl(ctx Ctx, domid uint32, devid int32, usbctrl u
 func (l *Lib) CtrlportToDeviceUsbdev(ctx Ctx, domid uint32, ctrl int32, port int32, usbdev unsafe.Pointer) int32 {
 	l.called(FnCtrlportToDeviceUsbdev)
 	r, _, _ := purego.SyscallN(l.fn[FnCtrlportToDeviceUsbdev], uintptr(ctx), uintptr(domid), uintptr(ctrl), uintptr(port), uintptr(usbdev))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCtrlportToDeviceUsbdev)
 	}
 	return int32(r)
@@ -3004,7 +3001,7 @@ func (l *Lib) CtrlportToDeviceUsbdev(ctx Ctx, domid uint32, ctrl int32, port int
 func (l *Lib) DevidToDeviceVkb(ctx Ctx, domid uint32, devid int32, vkb unsafe.Pointer) int32 {
 	l.called(FnDevidToDeviceVkb)
 	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVkb], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vkb))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevidToDeviceVkb)
 	}
 	return int32(r)
@@ -3016,7 +3013,7 @@ func (l *Lib) DevidToDeviceVkb(ctx Ctx, domid uint32, devid int32, vkb unsafe.Po
 func (l *Lib) DevidToDeviceVdispl(ctx Ctx, domid uint32, devid int32, vdispl unsafe.Pointer) int32 {
 	l.called(FnDevidToDeviceVdispl)
 	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVdispl], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vdispl))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevidToDeviceVdispl)
 	}
 	return int32(r)
@@ -3028,7 +3025,7 @@ func (l *Lib) DevidToDeviceVdispl(ctx Ctx, domid uint32, devid int32, vdispl uns
 func (l *Lib) DevidToDeviceVsnd(ctx Ctx, domid uint32, devid int32, vsnd unsafe.Pointer) int32 {
 	l.called(FnDevidToDeviceVsnd)
 	r, _, _ := purego.SyscallN(l.fn[FnDevidToDeviceVsnd], uintptr(ctx), uintptr(domid), uintptr(devid), uintptr(vsnd))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnDevidToDeviceVsnd)
 	}
 	return int32(r)
@@ -3064,7 +3061,7 @@ func (l *Lib) UuidToDeviceVtpm(ctx Ctx, domid uint32, uuid unsafe.Pointer, vtpm 
 func (l *Lib) NodemapToCpumap(ctx Ctx, nodemap unsafe.Pointer, cpumap unsafe.Pointer) int32 {
 	l.called(FnNodemapToCpumap)
 	r, _, _ := purego.SyscallN(l.fn[FnNodemapToCpumap], uintptr(ctx), uintptr(nodemap), uintptr(cpumap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnNodemapToCpumap)
 	}
 	return int32(r)
@@ -3076,7 +3073,7 @@ func (l *Lib) NodemapToCpumap(ctx Ctx, nodemap unsafe.Pointer, cpumap unsafe.Poi
 func (l *Lib) NodeToCpumap(ctx Ctx, node int32, cpumap unsafe.Pointer) int32 {
 	l.called(FnNodeToCpumap)
 	r, _, _ := purego.SyscallN(l.fn[FnNodeToCpumap], uintptr(ctx), uintptr(node), uintptr(cpumap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnNodeToCpumap)
 	}
 	return int32(r)
@@ -3088,7 +3085,7 @@ func (l *Lib) NodeToCpumap(ctx Ctx, node int32, cpumap unsafe.Pointer) int32 {
 func (l *Lib) CpumapToNodemap(ctx Ctx, cpumap unsafe.Pointer, nodemap unsafe.Pointer) int32 {
 	l.called(FnCpumapToNodemap)
 	r, _, _ := purego.SyscallN(l.fn[FnCpumapToNodemap], uintptr(ctx), uintptr(cpumap), uintptr(nodemap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnCpumapToNodemap)
 	}
 	return int32(r)
@@ -3100,7 +3097,7 @@ func (l *Lib) CpumapToNodemap(ctx Ctx, cpumap unsafe.Pointer, nodemap unsafe.Poi
 func (l *Lib) GetOnlineSocketmap(ctx Ctx, socketmap unsafe.Pointer) int32 {
 	l.called(FnGetOnlineSocketmap)
 	r, _, _ := purego.SyscallN(l.fn[FnGetOnlineSocketmap], uintptr(ctx), uintptr(socketmap))
-	if int32(r) >= 0 {
+	if int32(r) == 0 {
 		l.Succeeded(FnGetOnlineSocketmap)
 	}
 	return int32(r)

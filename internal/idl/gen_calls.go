@@ -149,16 +149,19 @@ func (m *model) rawCall(w *writer, f *Function) {
 }
 
 // success is the condition under which a function has done what it is for;
-// empty if that is known only when the operation ends.
+// empty if that is known only when the operation ends, or if one that has would not
+// return.
 func (f *Function) success() string {
 	if slices.ContainsFunc(f.Args, func(a *Arg) bool { return a.base == "ao_how" }) && f.Name != "libxl_ao_abort" {
 		return ""
 	}
 	switch f.Returns.Convention {
-	case ReturnStatus, ReturnValue:
+	case ReturnValue:
 		return "int32(r) >= 0"
-	case ReturnErrno, ReturnCode:
+	case ReturnStatus, ReturnErrno, ReturnCode: // libxl_domain_setmaxmem fails with 1
 		return "int32(r) == 0"
+	case ReturnNever:
+		return ""
 	case ReturnRaw:
 		return "errno == 0"
 	case ReturnOwned, ReturnGiven, ReturnList:
