@@ -19,6 +19,7 @@ import (
 type frame struct {
 	h     *Host
 	fn    capi.Fn
+	op    string       // the method; empty if it is that of fn
 	domid *libxl.Domid // nil if it is about no domain
 	name  string       // of a domain that has no number yet
 	none  *libxl.Domid // libxl.InvalidDomid if it makes a domain: no line about another one explains it
@@ -92,12 +93,12 @@ func (f *frame) refuse(name, problem string, args ...any) {
 
 // because is the error of the call for a reason of our own.
 func (f *frame) because(err error) error {
-	return &Error{Op: f.fn.String(), Name: f.name, Domid: f.domid, Err: err}
+	return &Error{Op: cmp.Or(f.op, f.fn.String()), Name: f.name, Domid: f.domid, Err: err}
 }
 
 // failed is the error of the call to which libxl has answered rc.
 func (f *frame) failed(rc int32, reason error) error {
-	return &Error{Op: f.fn.String(), Name: f.name, Domid: f.domid, Code: libxl.Error(rc), Err: reason,
+	return &Error{Op: cmp.Or(f.op, f.fn.String()), Name: f.name, Domid: f.domid, Code: libxl.Error(rc), Err: reason,
 		Log: logLines(f.h.loop.Explain(f.mark, cmp.Or(f.domid, f.none)))}
 }
 

@@ -101,6 +101,7 @@ func (d descriptor) Free() { unix.Close(int(d)) }
 func (h *Host) ConsoleCommand(domid libxl.Domid, number int, kind libxl.ConsoleType, opts ...ConsoleOption) (*exec.Cmd, error) {
 	f := h.beginDomain(capi.FnConsoleExec, domid)
 	defer f.leave()
+	f.op = "ConsoleCommand"
 	f.integer("number", number)
 	enum(f, "kind", kind)
 	o := f.consoleOptions(opts)
@@ -226,6 +227,7 @@ func (h *Host) VncviewerExec(domid libxl.Domid, autopass bool) error {
 func (h *Host) VncviewerCommand(domid libxl.Domid, autopass bool) (*exec.Cmd, error) {
 	f := h.beginDomain(capi.FnVncviewerExec, domid)
 	defer f.leave()
+	f.op = "VncviewerCommand"
 	if f.err != nil {
 		return nil, f.because(f.err)
 	}

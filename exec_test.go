@@ -84,13 +84,19 @@ func TestConsoleCommandIsXensClient(t *testing.T) {
 	if filepath.Base(cmd.Path) != "xenconsole" || !slices.Equal(cmd.Args[1:], want) || !slices.Equal(cmd.ExtraFiles, []*os.File{os.Stdout}) {
 		t.Errorf("got %q with %d files", cmd.Args, len(cmd.ExtraFiles))
 	}
+}
+
+func TestErrorsNameTheMethodAlsoWhereCHasAnotherName(t *testing.T) {
+	h := openFake(t)
 	for name, test := range map[string]struct {
 		err  error
 		want string
 	}{
-		"a type that is none": {second(h.ConsoleCommand(7, 0, 99)), "of domain 7: kind: 99 is not a value"},
+		"a type that is none": {second(h.ConsoleCommand(7, 0, 99)), "ConsoleCommand of domain 7: kind: 99 is not a value"},
 		"to exec that":        {h.ConsoleExec(7, 0, 99), "ConsoleExec of domain 7: kind: 99 is not a value"},
+		"the hypervisor's":    {second(h.XenConsoleRead(false)), "XenConsoleRead: "},
 		"a number too large":  {second(h.ConsoleCommand(1<<20, 0, libxl.ConsoleTypePv)), "domid: no domain has this number"},
+		"no VNC":              {second(h.VncviewerCommand(7, false)), "VncviewerCommand of domain 7: "},
 	} {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, test.err, test.want)

@@ -18,6 +18,7 @@ const maxConsoleRead = 16 << 10
 func (h *Host) XenConsoleRead(clear bool) (string, error) {
 	var text strings.Builder
 	f := h.begin(capi.FnXenConsoleReadLine)
+	f.op = "XenConsoleRead"
 	err := f.call(func(c capi.Ctx) int32 {
 		reader := h.lib.XenConsoleReadStart(c, clear)
 		if reader == nil {
