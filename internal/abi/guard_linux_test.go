@@ -48,11 +48,12 @@ func TestNothingIsReadOrWrittenBeyondItsEnd(t *testing.T) {
 	blocks, structs := 0, 0
 	for _, release := range Releases {
 		c := codec(t, release)
-		r := &filler{rand.New(rand.NewPCG(5, uint64(release))), release}
 		for s, newValue := range goValues {
 			if s.Since > release {
 				continue
 			}
+			// The order is random, the number of blocks must not be.
+			r := &filler{rand.New(rand.NewPCG(uint64(s.ID), uint64(release))), release}
 			structs++
 			for range 3 {
 				want := newValue()
