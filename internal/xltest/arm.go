@@ -26,6 +26,16 @@ func (t *T) needSave() {
 	}
 }
 
+// roomy is config of a guest with memory to give back. On Arm Linux needs nearly all
+// of what the others have.
+func (t *T) roomy(kind libxl.DomainType) *libxl.DomainConfig {
+	c := t.config(kind)
+	if onArm {
+		c.BInfo.MaxMemkb, c.BInfo.TargetMemkb = 2*c.BInfo.MaxMemkb, 2*c.BInfo.TargetMemkb
+	}
+	return c
+}
+
 func checkArmGuests(t *T) {
 	if !onArm {
 		t.Cannot("this host is not Arm")

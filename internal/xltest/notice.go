@@ -87,7 +87,7 @@ func checkEjects(t *T) {
 }
 
 func checkMemoryTarget(t *T) {
-	g := t.create(t.config(t.plain()))
+	g := t.create(t.roomy(t.plain()))
 	g.boot()
 	t.ok(t.Host.WaitForMemoryTarget(t.ctx, g.Domid), "WaitForMemoryTarget of a guest that has it")
 	const less = 16 << 10

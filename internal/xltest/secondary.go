@@ -153,10 +153,7 @@ func (g *guest) memory() int64 {
 }
 
 func checkBalloon(t *T, kind libxl.DomainType) {
-	c := t.config(kind)
-	if onArm { // where Linux needs nearly all of what the others have
-		c.BInfo.MaxMemkb, c.BInfo.TargetMemkb = 2*c.BInfo.MaxMemkb, 2*c.BInfo.TargetMemkb
-	}
+	c := t.roomy(kind)
 	g := t.create(c)
 	g.boot()
 	full := int64(c.BInfo.MaxMemkb)
