@@ -80,7 +80,7 @@ func run() (failed bool, err error) {
 		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
-		soak    = flag.Duration("soak", 0, "make the checks under load again and again for so long, and report what leaks per hour")
+		soak    = flag.Duration("soak", 0, "make the checks under load again and again for so long, in rounds of a size of their own, and report what leaks per hour")
 		last    = flag.Bool("kill-xenstored", false, "at the very end, kill xenstored under load; the host, a throw-away one, is of no use afterwards")
 		load    = xltest.UsualLoad
 	)
