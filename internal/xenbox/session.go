@@ -171,7 +171,7 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 		case err := <-s.ended:
 			if hang := (*HangError)(nil); errors.As(reason, &hang) {
 				if err == nil {
-					<-s.fetched // what there was
+					<-s.fetched //nolint:errcheck // what there was
 				}
 				return reason // it only ended because it was told to
 			}

@@ -52,7 +52,7 @@ type (
 
 var vkbs = family[libxl.DeviceVkb, libxl.Vkbinfo]{
 	front: "vkbd", back: "vinput", overwrite: true,
-	describe: func(t *T) *libxl.DeviceVkb {
+	describe: func(_ *T) *libxl.DeviceVkb {
 		d := libxl.NewDeviceVkb()
 		d.BackendType, d.UniqueId, d.FeatureAbsPointer, d.Width, d.Height = libxl.VkbBackendLinux, "xltest", true, 640, 480
 		return d
@@ -64,7 +64,7 @@ var vkbs = family[libxl.DeviceVkb, libxl.Vkbinfo]{
 
 var vtpms = family[libxl.DeviceVtpm, libxl.Vtpminfo]{
 	front: "vtpm", back: "vtpm", keys: map[string]string{"handle": "0"},
-	describe: func(t *T) *libxl.DeviceVtpm {
+	describe: func(_ *T) *libxl.DeviceVtpm {
 		d := libxl.NewDeviceVtpm()
 		d.Uuid = libxl.NewUuid()
 		return d
@@ -88,7 +88,7 @@ var vtpms = family[libxl.DeviceVtpm, libxl.Vtpminfo]{
 var vdispls = family[libxl.DeviceVdispl, libxl.Vdisplinfo]{
 	front: "vdispl", back: "vdispl",
 	keys: map[string]string{"be-alloc": "1", "0/unique-id": "left", "0/resolution": "640x480", "1/unique-id": "right", "1/resolution": "800x600"},
-	describe: func(t *T) *libxl.DeviceVdispl {
+	describe: func(_ *T) *libxl.DeviceVdispl {
 		d := libxl.NewDeviceVdispl()
 		d.BeAlloc = true
 		d.Connectors = []libxl.ConnectorParam{{UniqueId: "left", Width: 640, Height: 480}, {UniqueId: "right", Width: 800, Height: 600}}
@@ -108,7 +108,7 @@ var vdispls = family[libxl.DeviceVdispl, libxl.Vdisplinfo]{
 var vsnds = family[libxl.DeviceVsnd, libxl.Vsndinfo]{
 	front: "vsnd", back: "vsnd",
 	keys: map[string]string{"short-name": "xltest", "sample-rates": "8000,48000", "channels-max": "2", "0/name": "pcm", "0/0/unique-id": "out", "0/0/type": "p"},
-	describe: func(t *T) *libxl.DeviceVsnd {
+	describe: func(_ *T) *libxl.DeviceVsnd {
 		d := libxl.NewDeviceVsnd()
 		d.ShortName, d.LongName = "xltest", "a card of xltest"
 		d.Params = libxl.VsndParams{SampleRates: []uint32{8000, 48000}, SampleFormats: []libxl.VsndPcmFormat{libxl.VsndPcmFormatS16Le}, ChannelsMin: 1, ChannelsMax: 2}
@@ -126,7 +126,7 @@ var vsnds = family[libxl.DeviceVsnd, libxl.Vsndinfo]{
 
 var vfbs = family[libxl.DeviceVfb, noInfo]{
 	front: "vfb", back: "vfb", overwrite: true,
-	describe: func(t *T) *libxl.DeviceVfb { return libxl.NewDeviceVfb() },
+	describe: func(_ *T) *libxl.DeviceVfb { return libxl.NewDeviceVfb() },
 	add:      (*xenlight.Host).DeviceVfbAdd, remove: (*xenlight.Host).DeviceVfbRemove, destroy: (*xenlight.Host).DeviceVfbDestroy,
 }
 

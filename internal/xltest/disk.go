@@ -40,7 +40,7 @@ func (t *T) loop(file string) (dev string, detach func()) {
 	out, err := exec.CommandContext(t.ctx, "losetup", "--find", "--show", file).Output()
 	t.ok(err, "losetup")
 	dev = strings.TrimSpace(string(out))
-	detach = sync.OnceFunc(func() { exec.Command("losetup", "--detach", dev).Run() })
+	detach = sync.OnceFunc(func() { _ = exec.Command("losetup", "--detach", dev).Run() })
 	t.Cleanup(detach)
 	return dev, detach
 }

@@ -140,7 +140,7 @@ func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) bool {
 		}
 	}
 	cmd.Process.Kill()
-	cmd.Wait()
+	_ = cmd.Wait()
 	return strings.Contains(said.String(), text)
 }
 

@@ -32,7 +32,7 @@ func (t *T) bridge() string {
 		t.ok(err, "ip "+strings.Join(args, " ")+": "+string(out))
 	}
 	run("link", "add", name, "type", "bridge")
-	t.Cleanup(func() { exec.Command("ip", "link", "delete", name).Run() })
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", name).Run() })
 	run("address", "add", dom0Address+"/29", "dev", name)
 	run("link", "set", name, "up")
 	return name

@@ -46,7 +46,7 @@ func (t *T) module(name string) {
 	if out, err := exec.CommandContext(t.ctx, "modprobe", name).CombinedOutput(); err != nil {
 		t.Cannot("dom0 has no module %s: %s", name, out)
 	}
-	t.Cleanup(func() { exec.Command("modprobe", "-r", name).Run() })
+	t.Cleanup(func() { _ = exec.Command("modprobe", "-r", name).Run() })
 }
 
 // needSpares ends the check on hosts whose devices are in use.

@@ -54,7 +54,7 @@ func (t *T) vnc(address string) *rfb {
 	t.write(c, []byte{1}) // no authentication
 	result := make([]byte, 4)
 	t.read(c.in, result)
-	equal(t, "the VNC server's answer", fmt.Sprint(result), fmt.Sprint(make([]byte, 4)))
+	equal(t, "the VNC server's answer", [4]byte(result), [4]byte{})
 	t.write(c, []byte{1}) // others may be there
 	screen := make([]byte, 24)
 	t.read(c.in, screen)
@@ -211,7 +211,7 @@ func checkTalk(t *T) {
 		}
 		t.Cleanup(func() { end.Close() })
 		deadline, _ := t.ctx.Deadline()
-		end.SetReadDeadline(deadline)
+		_ = end.SetReadDeadline(deadline)
 		ends[channel.Name] = end
 	}
 	// The guest's first console is hvc0; which channel is which of the others

@@ -21,7 +21,7 @@ var usbChecks = []check{
 
 var usbctrls = family[libxl.DeviceUsbctrl, libxl.Usbctrlinfo]{
 	front: "vusb", back: "vusb",
-	describe: func(t *T) *libxl.DeviceUsbctrl {
+	describe: func(_ *T) *libxl.DeviceUsbctrl {
 		d := libxl.NewDeviceUsbctrl()
 		d.Type, d.Version, d.Ports = libxl.UsbctrlTypePv, 1, 4
 		return d

@@ -53,7 +53,7 @@ func (g *guest) playBackend(kind string) {
 				key := folder + "/" + devid + "/state"
 				state, _ := x.Read(key)
 				if answer, ok := answers[state]; ok {
-					x.Write(key, answer)
+					_ = x.Write(key, answer)
 				}
 			}
 			select {
