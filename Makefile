@@ -79,6 +79,7 @@ arm64: setup ## the same against arm64's libxenlight, under qemu-user
 		$(CURDIR)/bin/capi.arm64.test -test.run '^TestOracle$$'
 
 host: build $(SUITES:%=host-%) ## xltest, the examples and the library tests on real Xen, for each of SUITES
+	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -cpus 4 --' -run ExamplesOnXen .
 	XENBOX_TEST=1 go test -count=1 -timeout 20m ./internal/xenbox
 
 # Dom0 has no compiler for what the library tests preload.

@@ -13,8 +13,8 @@ import (
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-// The examples need a Xen host, see TestExamplesOnXen; "make host" runs
-// examples/firstguest on one.
+// The examples need a Xen host: "make host" runs TestExamplesOnXen, and
+// examples/firstguest, on one.
 
 func Example() {
 	host, err := xenlight.Open()
