@@ -166,9 +166,9 @@ func listXenstore() []string {
 }
 
 // kept matches what libxl makes when it is needed first and keeps: folders (4.14
-// lacks /local/pool at first), where it looks for the drivers of PCI devices, and
-// what it knows of dom0's memory.
-var kept = regexp.MustCompile(`^(/vm|/libxl|/local/pool|/libxl/pci(/[-0-9a-f]+)?|/local/domain/0/(device-model|libxl)|/local/domain/0/memory(/(target|static-max|freemem-slack))?)$`)
+// has neither /local/pool at first nor /libxl/pci, but /libxl/pciback), where it
+// looks for the drivers of PCI devices, and what it knows of dom0's memory.
+var kept = regexp.MustCompile(`^(/vm|/libxl|/local/pool|/libxl/pci(back)?(/[-0-9a-f]+)?|/local/domain/0/(device-model|libxl)|/local/domain/0/memory(/(target|static-max|freemem-slack))?)$`)
 
 // xenstoreKeys is listXenstore for checks that compare.
 func xenstoreKeys(t *T) []string {
