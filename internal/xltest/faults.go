@@ -96,9 +96,9 @@ func checkRefused(t *T) {
 
 	// A host that has no room is waited for, and not for ever.
 	const patience = 300 * time.Millisecond
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
-	start := time.Now()
 	err := t.Host.WaitForFreeMemory(ctx, 1<<40)
 	wantCode(t, "WaitForFreeMemory", err, libxl.ErrorNomem)
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took < patience {
