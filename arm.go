@@ -32,13 +32,7 @@ func (f *frame) mustSayAcpi() {
 		return
 	}
 	var stored []byte
-	rc, err := f.h.loop.Call(f.h.loop.Life(), func(c capi.Ctx) int32 {
-		var p capi.Ptr
-		var n int32
-		rc := f.h.lib.UserdataRetrieve(c, uint32(*f.domid), name, &p, &n)
-		stored = f.h.lib.TakeBytes(p, n)
-		return rc
-	})
+	rc, err := f.h.loop.Call(f.h.loop.Life(), func(c capi.Ctx) int32 { return f.retrieve(c, name, &stored) })
 	switch {
 	case err != nil:
 		f.check(err)

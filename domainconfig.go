@@ -30,14 +30,17 @@ func (h *Host) UserdataStore(domid libxl.Domid, userid string, data []byte) erro
 func (h *Host) UserdataRetrieve(domid libxl.Domid, userid string) (data []byte, err error) {
 	f := h.beginDomain(capi.FnUserdataRetrieve, domid)
 	name := f.userid(userid)
-	err = f.call(func(c capi.Ctx) int32 {
-		var p capi.Ptr
-		var n int32
-		rc := h.lib.UserdataRetrieve(c, uint32(domid), name, &p, &n)
-		data = h.lib.TakeBytes(p, n)
-		return rc
-	})
+	err = f.call(func(c capi.Ctx) int32 { return f.retrieve(c, name, &data) })
 	return data, err
+}
+
+// retrieve reads what is kept with the domain under a name.
+func (f *frame) retrieve(c capi.Ctx, name capi.Ptr, data *[]byte) int32 {
+	var p capi.Ptr
+	var n int32
+	rc := f.h.lib.UserdataRetrieve(c, uint32(*f.domid), name, &p, &n)
+	*data = f.h.lib.TakeBytes(p, n)
+	return rc
 }
 
 // UserdataUnlink removes what [Host.UserdataStore] has kept under a name;
