@@ -228,15 +228,23 @@ func TestHostsComeAndGoWhileOperationsRun(t *testing.T) {
 
 func TestCloseSaysWhatHangs(t *testing.T) {
 	h := openFake(t)
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	stubborn := fakexl.Pause(fakexl.Stubborn, time.Second)
 	go func() { ended <- h.DomainPause(t.Context(), stubborn) }()
+	guest := fakeGuest(fakexl.Create(fakexl.Stubborn, time.Second))
+	guest.CInfo.Name = "slow"
+	made := libxl.InvalidDomid
+	go func() {
+		var err error
+		made, err = h.DomainCreateNew(t.Context(), guest)
+		ended <- err
+	}()
 	go func() { ended <- h.DomainPause(t.Context(), fakexl.Pause(fakexl.Forever, 0)) }()
-	eventually(t, "the operations", func() bool { return operations(t, h) == 2 })
+	eventually(t, "the operations", func() bool { return operations(t, h) == 3 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	err := h.CloseContext(ctx)
-	want := fmt.Sprintf("not ended: DomainPause of domain %d", stubborn)
+	want := fmt.Sprintf(`not ended: DomainCreateNew of domain "slow", DomainPause of domain %d`, stubborn)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("CloseContext: %v", err)
 	}
@@ -249,11 +257,16 @@ func TestCloseSaysWhatHangs(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("what ended well all the same: %v", err)
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Errorf("what ended well all the same: %v", err)
+		}
 	}
 	if err := h.CloseContext(ctx); err != nil {
 		t.Errorf("CloseContext of a closed Host: %v", err)
+	}
+	if err := openFake(t).DomainDestroy(t.Context(), made); err != nil {
+		t.Errorf("what was created: %v", err)
 	}
 }
 

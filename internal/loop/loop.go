@@ -121,13 +121,24 @@ func (e *StartError) Unwrap() error { return e.Code }
 type Call struct {
 	Op    string
 	Domid *libxl.Domid // nil if it is about no domain
+	name  string       // of a domain that has no number yet
 }
 
 func (c *Call) String() string {
-	if c.Domid == nil {
-		return c.Op
+	switch {
+	case c.name != "":
+		return fmt.Sprintf("%s of domain %q", c.Op, c.name)
+	case c.Domid != nil:
+		return fmt.Sprintf("%s of domain %d", c.Op, *c.Domid)
 	}
-	return fmt.Sprintf("%s of domain %d", c.Op, *c.Domid)
+	return c.Op
+}
+
+// Name says which domain a call that has entered is about.
+func (l *Loop) Name(c *Call, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.name = name
 }
 
 // Enter must succeed before Call and Run; Leave follows them. The context lives
