@@ -19,7 +19,7 @@ help: ## this text
 demo: demo-setup ## boot a Xen host in QEMU and let a Go program create a guest there
 	@mkdir -p bin
 	$(BUILD) ./cmd/xenbox ./examples/firstguest
-	$(XENBOX) run -- bin/firstguest
+	$(XENBOX) run -again -- bin/firstguest
 
 test: setup build lint generated unit library arm64 host ## everything; a new machine needs some 20 minutes
 	@echo "make test: every part has passed"
@@ -79,7 +79,7 @@ arm64: setup ## the same against arm64's libxenlight, under qemu-user
 		$(CURDIR)/bin/capi.arm64.test -test.run '^TestOracle$$'
 
 host: build $(SUITES:%=host-%) ## xltest, the examples and the library tests on real Xen, for each of SUITES
-	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -cpus 4 --' -run ExamplesOnXen .
+	go test -count=1 -exec '$(CURDIR)/$(XENBOX) run -again -cpus 4 --' -run ExamplesOnXen .
 	XENBOX_TEST=1 go test -count=1 -timeout 20m ./internal/xenbox
 
 # Dom0 has no compiler for what the library tests preload.
@@ -101,7 +101,7 @@ bin/tiny.%: scripts/tinyguest $(wildcard internal/tinyguest/src/*)
 host-%: build $(SHIM) $(TINY)
 	XENLIGHT_TEST_LIBRARY=1 XENLIGHT_SHIM=$(SHIM) go test -count=1 -short \
 		-exec '$(CURDIR)/$(XENBOX) run -suite $* $(SHIM:%=-send %) --' ./internal/capi
-	$(XENBOX) run -suite $* -- bin/firstguest
+	$(XENBOX) run -again -suite $* -- bin/firstguest
 	$(XENBOX) matrix -targets $*-amd64 -reports bin/matrix -send $(TINY) -- bin/xltest
 	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -fetch /tmp/report:bin/numa.$*.json -- \
 		bin/xltest -json /tmp/report -run '$(ON_NODES)' -kill-xenstored

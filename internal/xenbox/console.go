@@ -118,6 +118,19 @@ func withReason(dead error, name string) error {
 	return dead
 }
 
+var tripleFault = regexp.MustCompile(`\bd[1-9]\d*v\d+ Triple fault`)
+
+// guestReset finds, in a console log, that a guest has had a triple fault. QEMU's
+// emulation of AMD's virtualisation gives one, now and then, to guests that have
+// done nothing wrong.
+func guestReset(name string) string {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return string(tripleFault.Find(data))
+}
+
 // consoleTail is the end of a console log, for people.
 func consoleTail(name string, lines int) string {
 	data, err := os.ReadFile(name)

@@ -87,6 +87,23 @@ func TestConsoleTailIsItsEnd(t *testing.T) {
 	}
 }
 
+func TestResetsOfGuestsAreFound(t *testing.T) {
+	for text, want := range map[string]string{
+		"(XEN) d5v0 Triple fault - invoking HVM shutdown action 1\r\n":                      "d5v0 Triple fault",
+		"(XEN) boot\r\n(XEN) [   12.345678] d12v3 Triple fault - invoking HVM shutdown\r\n": "d12v3 Triple fault",
+		"(XEN) d0v0 Triple fault\r\n(XEN) d5v0 Double fault\r\n":                            "",
+		"": "",
+	} {
+		name := filepath.Join(t.TempDir(), "console")
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := guestReset(name); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestHypervisorPanicComesWithItsReason(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "console")
 	text := "(XEN) ****\r\n(XEN) Panic on CPU 0:\r\n(XEN) Not enough RAM\r\n(XEN) ****\r\n"

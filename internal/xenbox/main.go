@@ -124,10 +124,19 @@ func runCommand(o *options) (int, error) {
 		p.finish()
 		return 0, err
 	}
-	status, err := runMachine(o, img, beside, p)
-	p.finish()
-	if e := (*bootError)(nil); errors.As(err, &e) {
-		fmt.Fprint(os.Stderr, e.report())
+	for try := 1; ; try++ {
+		status, reset, err := runMachine(o, img, beside, p)
+		p.finish()
+		if e := (*bootError)(nil); errors.As(err, &e) {
+			fmt.Fprint(os.Stderr, e.report())
+		}
+		if reset == "" || (status == 0 && err == nil) {
+			return status, err
+		}
+		fmt.Fprintf(os.Stderr, "xenbox: the emulated processor has reset a guest, which is then not to blame: Xen says %q\n", reset)
+		if !o.again || try == 2 {
+			return status, err
+		}
+		fmt.Fprintln(os.Stderr, "xenbox: running the program once more, on a new host")
 	}
-	return status, err
 }

@@ -27,9 +27,10 @@ type options struct {
 
 	accel   string // auto, kvm or tcg
 	cpus    int
-	numa    int // nodes
-	memory  int // MB of the machine
-	dom0    int // MB of dom0
+	numa    int  // nodes
+	memory  int  // MB of the machine
+	dom0    int  // MB of dom0
+	again   bool // if the emulated processor is to blame
 	timeout time.Duration
 	boot    time.Duration
 	devices []string // more -device options of QEMU
@@ -174,6 +175,9 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch, beside, xen *string) {
 	fs.IntVar(&o.numa, "numa", 1, "NUMA `nodes` of the machine; CPUs and memory are shared out evenly")
 	fs.IntVar(&o.memory, "memory", 3072, "memory of the machine in `MB`")
 	fs.IntVar(&o.dom0, "dom0-memory", 1024, "memory of dom0 in `MB`")
+	if o.command == "run" {
+		fs.BoolVar(&o.again, "again", false, "run the program once more, on a new host, if it fails and QEMU's emulation of the processor has reset a guest; it gets no stdin")
+	}
 	fs.DurationVar(&o.timeout, "timeout", 0, "end the program after this `time`; 0 is never (a test binary: its -test.timeout and two minutes)")
 	fs.DurationVar(&o.boot, "boot-timeout", 5*time.Minute, "give up on a machine that is not up after this `time`")
 	fs.StringVar(&o.xenArgs, "xen-args", "", "more `arguments` for the hypervisor's command line, such as \"sched=credit flask=permissive\"")

@@ -78,6 +78,31 @@ func TestDeadMachinesAreToldApart(t *testing.T) {
 	}
 }
 
+// What the hypervisor would say is written to its console by dom0.
+func TestAProgramRunsAgainIfTheProcessorIsToBlame(t *testing.T) {
+	bin := needQEMU(t)
+	const fault = `echo "d7v0 Triple fault" >/dev/hvc0; `
+	tests := []struct {
+		name, program  string
+		args           []string
+		runs, reported int
+	}{
+		{"fails", fault + "sleep 1; exit 3", []string{"-again"}, 2, 2},
+		{"is not to run again", fault + "sleep 1; exit 3", nil, 1, 1},
+		{"succeeds", fault + "sleep 1", []string{"-again"}, 1, 0},
+		{"fails of itself", "exit 3", []string{"-again"}, 1, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out, _ := exec.Command(bin, append(append([]string{"run"}, test.args...), "--", "sh", "-c", "echo it runs; "+test.program)...).CombinedOutput()
+			runs, reported := bytes.Count(out, []byte("it runs")), bytes.Count(out, []byte(`Xen says "d7v0 Triple fault"`))
+			if runs != test.runs || reported != test.reported {
+				t.Errorf("%d runs, %d reports; want %d, %d:\n%s", runs, reported, test.runs, test.reported, out)
+			}
+		})
+	}
+}
+
 func TestKilledXenboxLeavesNoQEMU(t *testing.T) {
 	bin := needQEMU(t)
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {

@@ -28,6 +28,7 @@ type session struct {
 	p       *progress
 	out     frameWriter
 	fetches []transfer
+	signal  bool          // one has come, for the program to end
 	started chan struct{} // closed when the program runs
 	ended   chan error    // the reader's end: nil after the exit report
 	report  exitReport
@@ -35,8 +36,9 @@ type session struct {
 	window  chan int // bytes of stdin that the agent took
 }
 
-// runMachine boots the image, runs the job and returns its exit status.
-func runMachine(o *options, img, beside *image, p *progress) (int, error) {
+// runMachine boots the image, runs the job and returns its exit status, and what
+// Xen has said if the emulated processor has reset a guest.
+func runMachine(o *options, img, beside *image, p *progress) (status int, reset string, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 4)
@@ -46,7 +48,7 @@ func runMachine(o *options, img, beside *image, p *progress) (int, error) {
 
 	j, sends, fetches, err := planJob(o)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	terminal := o.command == "shell"
 	if terminal {
@@ -59,25 +61,25 @@ func runMachine(o *options, img, beside *image, p *progress) (int, error) {
 	}
 	agent, err := agentBinary(o.target)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	name := platforms[o.target.Arch].qemu
 	tools, err := needTools(name)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	kvm, why, err := chooseKVM(o.accel, o.target.Arch)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	m, err := newMachine(ctx)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer m.close()
 	payload := filepath.Join(m.dir, "payload")
 	if err := writePayload(payload, agent, j, sends); err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	how := "KVM"
 	if !kvm {
@@ -95,20 +97,24 @@ func runMachine(o *options, img, beside *image, p *progress) (int, error) {
 	}
 	err = m.start(tools[name], img, spec)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	s := &session{o: o, m: m, p: p, fetches: fetches, started: make(chan struct{}), ended: make(chan error, 1),
 		fetched: make(chan error, 1), window: make(chan int, 64)}
 	s.out.w = m.port
 	err = s.run(ctx, signals, terminal)
+	if !kvm && !s.signal {
+		reset = guestReset(m.console)
+	}
 	if err != nil {
-		return 0, m.fail(err, o.console)
+		return 0, reset, m.fail(err, o.console)
 	}
 	p.finish()
 	if _, err := m.keepConsole(o.console, false); err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	return s.status()
+	status, err = s.status()
+	return status, reset, err
 }
 
 // status turns the agent's report into an exit status.
@@ -159,7 +165,7 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 			started = nil
 			boot.Stop()
 			s.p.finish()
-			if terminal || !isTerminal(0) {
+			if terminal || (!isTerminal(0) && !s.o.again) {
 				restore := s.attach(terminal)
 				defer restore()
 			} else {
@@ -190,7 +196,7 @@ func (s *session) run(ctx context.Context, signals <-chan os.Signal, terminal bo
 		case err := <-dead:
 			return err
 		case sig := <-signals:
-			reason = &InterruptError{int(sig.(syscall.Signal))}
+			reason, s.signal = &InterruptError{int(sig.(syscall.Signal))}, true
 			if give != nil || started != nil {
 				return reason
 			}
