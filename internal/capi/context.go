@@ -45,11 +45,14 @@ func (l *Lib) NewLogger(fd int, level int) (Logger, func(), error) {
 }
 
 // makeHooks allocates what libxl keeps pointers to.
-func (l *Lib) makeHooks() (err error) {
+func (l *Lib) makeHooks(handle uintptr) (err error) {
+	if l.forkPlan, err = l.planFork(handle); err != nil {
+		return err
+	}
 	if l.hooks, err = l.Alloc(unsafe.Sizeof(childprocHooks{})); err != nil {
 		return err
 	}
-	*(*childprocHooks)(l.hooks) = childprocHooks{owner: sigchldOwnerMainloop}
+	*(*childprocHooks)(l.hooks) = childprocHooks{owner: sigchldOwnerMainloop, forkReplacement: forkChild}
 	if l.eventHooks, err = l.Alloc(unsafe.Sizeof(eventHooks{})); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (l *Lib) OpenContext(lg Logger, disaster func(string)) (ctx Ctx, release fu
 	}
 	ctx = Ctx(uintptr(p))
 	disasters.Store(uintptr(p), disaster)
-	l.ChildprocSetmode(ctx, l.hooks, nil)
+	l.ChildprocSetmode(ctx, l.hooks, l.forkPlan)
 	l.EventRegisterCallbacks(ctx, l.eventHooks, p)
 	return ctx, func() {
 		// In this order: once freed, the address may be another context's.

@@ -29,7 +29,7 @@ type Lib struct {
 	malloc, calloc, free, fdopen, fclose uintptr
 	buildInfoToJSON                      uintptr
 	errnoLocation                        uintptr
-	hooks, eventHooks                    unsafe.Pointer // in C memory, for ever
+	hooks, eventHooks, forkPlan          unsafe.Pointer // in C memory, for ever
 }
 
 // structSyms are the helpers that libxl has for a named struct; 0 where it has
@@ -136,7 +136,7 @@ func (l *Lib) bind(handle uintptr) error {
 		return err
 	}
 	l.templates = templates
-	return l.makeHooks()
+	return l.makeHooks(handle)
 }
 
 // resolver looks symbols up and keeps the first failure.

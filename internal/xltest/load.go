@@ -29,6 +29,7 @@ var UsualLoad = Load{Creations: 24, Guests: 24, Opens: 100}
 
 var loadChecks = []check{
 	{loadSection, "guests created and destroyed, cancelled at random moments, leave nothing behind", checkRandomCancels},
+	{loadSection, "guests are destroyed while other threads are inside hypercalls", checkForks},
 }
 
 // random is a source of random numbers for one check.
@@ -178,4 +179,39 @@ func checkRandomCancels(t *T) {
 	if c.created.Load() == 0 || c.aborted.Load() == 0 {
 		t.Errorf("the moments were not random enough: a guest took %v", each)
 	}
+}
+
+// checkForks makes libxl fork, for each destruction, while other threads take and
+// release the locks of libxl's own libraries as often as they can: a child that
+// finds one taken would wait for ever for the thread that has it.
+func checkForks(t *T) {
+	const threads = 6
+	stop, end := context.WithCancel(t.ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer end()
+	calls := make([]int, threads)
+	for i := range calls {
+		group.Go(func() {
+			for stop.Err() == nil {
+				if _, err := t.Host.GetPhysinfo(); err != nil {
+					t.Errorf("GetPhysinfo: %v", err)
+					return
+				}
+				calls[i]++
+			}
+		})
+	}
+	kinds := t.kinds()
+	for i := range t.o.Load.Creations {
+		g := t.create(t.tiny(kinds[i%len(kinds)], ""))
+		g.destroy()
+	}
+	end()
+	group.Wait()
+	total := 0
+	for _, n := range calls {
+		total += n
+	}
+	t.Logf("%d guests destroyed during %d hypercalls", t.o.Load.Creations, total)
 }

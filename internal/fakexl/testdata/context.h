@@ -69,10 +69,12 @@ int libxl_ctx_free(struct ctx *c)
     return 0;
 }
 
-void libxl_childproc_setmode(struct ctx *c, const int *hooks, void *user)
+void libxl_childproc_setmode(struct ctx *c, const struct childproc *hooks, void *user)
 {
-    (void)user;
-    c->mainloop = hooks && *hooks == 1;
+    must(hooks && hooks->fork, "libxl's own fork, after which locks may be taken for ever");
+    c->mainloop = hooks->owner == 1;
+    c->fork = hooks->fork;
+    c->user = user;
 }
 
 void libxl_childproc_sigchld_occurred(struct ctx *c)

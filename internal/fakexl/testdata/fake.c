@@ -70,6 +70,8 @@ struct op {
     uint32_t *result, made;
 };
 
+struct childproc { int owner; pid_t (*fork)(void *); };
+
 struct ctx {
     struct ctx *next;
     pthread_mutex_t lock;
@@ -77,6 +79,8 @@ struct ctx {
     struct event_hooks *hooks;
     void *hooks_user;
     bool mainloop;
+    pid_t (*fork)(void *);
+    void *user;
     int polling;
     int wake[2];
     struct op *ops;
@@ -235,7 +239,7 @@ static void progress(struct ctx *c, int ms)
 
 static void child(struct ctx *c, struct op *op, int ms)
 {
-    op->child = fork();
+    op->child = c->fork(c->user);
     must(op->child >= 0, "fork");
     if (op->child)
         return;
