@@ -145,13 +145,17 @@ func TestCancellationAtEveryStage(t *testing.T) {
 	aborts := func() uint64 { return h.Calls()["libxl_ao_abort"].Made }
 	for kind, end := range ends {
 		domid := fakexl.Pause(kind, 500*time.Millisecond)
-		mine := errors.New("mine")
+		mine := &Error{Op: "another one's", Code: libxl.ErrorGuestTimedout}
+		aborted := outcome{end.aborted, context.Canceled}
+		if end.aborted == 0 || end.aborted != libxl.ErrorAborted && end.alone == end.aborted {
+			aborted.cause = nil // it has not been
+		}
 
 		// Before it starts.
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(mine)
 		before := calls()
-		if err := h.DomainPause(ctx, domid); !errors.Is(err, mine) || outcomeOf(err).code != 0 {
+		if err := h.DomainPause(ctx, domid); !errors.Is(err, mine) || errors.Is(err, mine.Code) || outcomeOf(err) != (outcome{0, context.Canceled}) {
 			t.Errorf("kind %d, over before: %v", kind, err)
 		}
 		if calls() != before {
@@ -164,33 +168,32 @@ func TestCancellationAtEveryStage(t *testing.T) {
 		go func() { done <- h.DomainPause(ctx, domid) }()
 		eventually(t, "the call", func() bool { return calls() > before })
 		cancel(mine)
-		want := outcome{code: end.aborted}
-		if err := <-done; outcomeOf(err) != want || want.code == libxl.ErrorAborted && !errors.Is(err, mine) {
+		if err := <-done; outcomeOf(err) != aborted || errors.Is(err, mine) != (aborted.cause != nil) || errors.Is(err, mine.Code) {
 			t.Errorf("kind %d, while it starts: %v", kind, err)
 		}
 
 		// After it has begun to wait, with a deadline.
 		if waits := []fakexl.Kind{fakexl.Wait, fakexl.Stubborn, fakexl.Forever, fakexl.Child, fakexl.HalfWay, fakexl.FD,
 			fakexl.Finish, fakexl.ChildFail, fakexl.AbortFail}; slices.Contains(waits, kind) {
-			aborted := aborts()
-			ctx, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			made := aborts()
+			ctx, stop := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, mine)
 			err := h.DomainPause(ctx, domid)
 			stop()
 			want := outcome{code: end.aborted}
 			if end.aborted != 0 {
 				want.cause = context.DeadlineExceeded
 			}
-			if outcomeOf(err) != want || aborts() != aborted+1 {
-				t.Errorf("kind %d, waiting: %v after %d aborts", kind, err, aborts()-aborted)
+			if outcomeOf(err) != want || aborts() != made+1 {
+				t.Errorf("kind %d, waiting: %v after %d aborts", kind, err, aborts()-made)
 			}
 		}
 
 		// After its end.
 		ctx, cancel = context.WithCancelCause(t.Context())
-		aborted := aborts()
+		made := aborts()
 		h.DomainPause(ctx, fakexl.Pause(fakexl.Inline, 0))
 		cancel(mine)
-		if aborts() != aborted {
+		if aborts() != made {
 			t.Errorf("kind %d: aborted after its end", kind)
 		}
 	}

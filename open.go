@@ -141,6 +141,9 @@ func Open(opts ...Option) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xenlight: %w", err)
 	}
+	// On Arm libxl asks for it in the midst of other calls, without a lock, and keeps
+	// it half-filled meanwhile.
+	_, _ = l.Call(l.Life(), func(c capi.Ctx) int32 { lib.GetVersionInfo(c); return 0 })
 	h := &Host{lib: lib, loop: l}
 	h.events = newHub(h.ListDomain, h.armEjects)
 	go h.events.run(l.Life(), l.Released())

@@ -196,7 +196,7 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 		defer release()
 		// Without a how: libxl keeps the address of a variable on its stack, and
 		// writes to it when an asynchronous operation ends.
-		out.Code, out.Err = h.loop.Call(ctx, func(c capi.Ctx) int32 {
+		out.Code, out.Err = h.loop.CallSlow(ctx, func(c capi.Ctx) int32 {
 			return h.lib.DomainSoftReset(c, config, uint32(domid), nil, progress)
 		})
 		if out.Code == 0 && out.Err == nil {

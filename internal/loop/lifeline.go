@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,22 +13,36 @@ import (
 // libxenstore, which closes the socket without waking those who wait for a watch,
 // so that an operation or a watch would wait for ever.
 //
-// It is -1, which poll passes over, where xenstored has no socket: in a domain of
-// its own it cannot die alone.
-func lifeline() int {
+// It is -1, which poll passes over, where xenstored has no socket, or one that
+// nobody listens at: in a domain of its own it cannot die alone. It waits for a
+// daemon that is busy, whose queue is short, as libxenstore does.
+func lifeline() (fd int, err error) {
 	path := os.Getenv("XENSTORED_PATH") // libxenstore's
 	if path == "" {
 		path = "/run/xenstored/socket"
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1
+	if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		unix.Close(fd)
-		return -1
+	err = unix.EINTR
+	for err == unix.EINTR {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
 	}
-	return fd
+	if err == nil {
+		return fd, nil
+	}
+	unix.Close(fd)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		return -1, nil
+	}
+	return -1, fmt.Errorf("%s: %w", path, err)
+}
+
+// hangUp ends the lifeline.
+func (l *Loop) hangUp() {
+	if l.lifeline >= 0 {
+		unix.Close(l.lifeline)
+	}
 }
 
 // cut tells whether the other end of the lifeline is gone.

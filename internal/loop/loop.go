@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,8 +86,14 @@ func New(lib *capi.Lib, logger *slog.Logger, step func(Progress)) (*Loop, error)
 		calls: map[*Call]struct{}{}, handlers: map[uint64]func(*libxl.Event){},
 	}
 	l.idle = sync.NewCond(&l.mu)
-	l.life, l.end = context.WithCancelCause(context.Background())
+	l.life, l.end = context.WithCancelCause(Background())
 	if l.log, err = newLogPipe(lib, logger, step); err != nil {
+		unix.Close(wakeFd)
+		return nil, err
+	}
+	// Before libxl's own connection: if xenstored dies after that, the pump notices.
+	if l.lifeline, err = lifeline(); err != nil {
+		l.log.close()
 		unix.Close(wakeFd)
 		return nil, err
 	}
@@ -99,10 +106,10 @@ func New(lib *capi.Lib, logger *slog.Logger, step func(Progress)) (*Loop, error)
 	if rc != 0 {
 		lines := l.log.since(0, nil)
 		l.log.close()
+		l.hangUp()
 		unix.Close(wakeFd)
 		return nil, &StartError{libxl.Error(rc), lines}
 	}
-	l.lifeline = lifeline()
 	subscribe(l)
 	go l.pump()
 	return l, nil
@@ -168,7 +175,7 @@ func (l *Loop) Life() context.Context { return l.life }
 
 // Bind returns a context that is over when ctx or the loop's life is.
 func (l *Loop) Bind(ctx context.Context) (context.Context, func()) {
-	bound, cancel := context.WithCancelCause(ctx)
+	bound, cancel := context.WithCancelCause(context.WithValue(ctx, userKey{}, ctx))
 	stop := context.AfterFunc(l.life, func() { cancel(context.Cause(l.life)) })
 	return bound, func() {
 		stop()
@@ -176,22 +183,47 @@ func (l *Loop) Bind(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// Call lets f call libxl as soon as there is room, or returns why ctx is over.
+// Call lets f call libxl as soon as there is room, or returns the Reason for which
+// ctx is over.
 func (l *Loop) Call(ctx context.Context, f func(capi.Ctx) int32) (rc int32, err error) {
 	select {
 	case l.gate <- struct{}{}:
 		defer func() { <-l.gate }()
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return 0, Reason(ctx)
 	case <-l.broken:
 		return 0, l.brokenErr
 	}
 	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+		return 0, Reason(ctx)
 	}
 	// The call may queue an event, of which the pump would not know.
 	defer l.wake()
 	return f(l.ctx), nil
+}
+
+// CallSlow is Call for what waits inside libxl: it handles there, without waking
+// the pump, what other operations wait for as well.
+func (l *Loop) CallSlow(ctx context.Context, f func(capi.Ctx) int32) (int32, error) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	defer func() {
+		close(done)
+		<-ended
+	}()
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				l.wake()
+			}
+		}
+	}()
+	return l.Call(ctx, f)
 }
 
 // Outcome is how an operation has ended.
@@ -235,7 +267,7 @@ func (l *Loop) Run(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) i
 		if rc == 0 {
 			return Outcome{}
 		}
-		return Outcome{Code: rc, Err: context.Cause(ctx)}
+		return Outcome{Code: rc, Err: Reason(ctx)}
 	case <-l.broken:
 		return Outcome{Err: l.brokenErr, Lost: true}
 	}
@@ -296,7 +328,7 @@ func (l *Loop) Close(ctx context.Context) error {
 	case <-l.closed:
 		return l.closeErr
 	default:
-		return &OpenError{context.Cause(ctx), l.running()}
+		return &OpenError{Reason(ctx), l.running()}
 	}
 }
 
@@ -335,9 +367,7 @@ func (l *Loop) close() error {
 	l.wake()
 	<-l.pumpDone
 	unsubscribe(l)
-	if l.lifeline >= 0 {
-		unix.Close(l.lifeline)
-	}
+	l.hangUp()
 	select {
 	case <-l.broken:
 		// Operations may still be in progress inside libxl, and freeing their
