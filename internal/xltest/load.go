@@ -190,14 +190,11 @@ func checkForks(t *T) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer end()
-	calls := make([]int, threads)
+	calls, errs := make([]int, threads), make([]error, threads)
 	for i := range calls {
 		group.Go(func() {
-			for stop.Err() == nil {
-				if _, err := t.Host.GetPhysinfo(); err != nil {
-					t.Errorf("GetPhysinfo: %v", err)
-					return
-				}
+			for stop.Err() == nil && errs[i] == nil {
+				_, errs[i] = t.Host.GetPhysinfo()
 				calls[i]++
 			}
 		})
@@ -209,6 +206,7 @@ func checkForks(t *T) {
 	}
 	end()
 	group.Wait()
+	t.ok(errors.Join(errs...), "GetPhysinfo")
 	total := 0
 	for _, n := range calls {
 		total += n

@@ -99,6 +99,7 @@ func allChecks() []check {
 		dataChecks,
 		cpuidChecks,
 		loopChecks,
+		daemonChecks,
 		eventChecks,
 		noticeChecks,
 		loadChecks,
