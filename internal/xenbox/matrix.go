@@ -28,7 +28,12 @@ Runs PROGRAM, which is xltest or reports as it does, on a host of every suite
 and architecture, or on those of -targets, keeps the reports, and prints a table
 of them and of those that are kept of the other hosts. {arch} in PROGRAM, ARGS
 and -send stands for the host's architecture. Without PROGRAM nothing is run.
-The exit status is 1 if a check failed on one of -targets, or one gave no report.
+For each architecture the table has reports of one program only, that of the
+newest: hosts where another one has run count as not run.
+
+The exit status is 1 if on one of -targets a check failed, or could not be made
+and internal/xenbox/untestable.txt does not say so, or was made although it does,
+or if one has no report of this program.
 
 `
 
@@ -85,10 +90,12 @@ type hostReport struct {
 	Xen         string // as the hypervisor says, empty if there was no report
 	SHA256      string // of the program
 	Args        string // its arguments
-	Date        string
+	Date        string // and time of the start, as RFC 3339 has them
 	Sections    []sectionCount
 	Total       sectionCount
-	Failed      []string // the names of the checks that failed
+	Passed      []string     // the names of the checks that passed
+	Failed      []string     // that failed
+	Untestable  []untestable // and that could not be made
 	Functions   []functionCount
 	Error       string // why there is no report, or not all of it
 }
@@ -118,8 +125,11 @@ func (c sectionCount) cell() string {
 // readReport takes what the matrix needs from xltest's report.
 func (h *hostReport) readReport(data []byte) error {
 	var r struct {
-		Xen       string
-		Results   []struct{ Section, Name, Status string }
+		Xen     string
+		Results []struct {
+			Section, Name, Status string
+			Details               []string
+		}
 		Functions []functionCount
 		Total     sectionCount
 	}
@@ -132,15 +142,22 @@ func (h *hostReport) readReport(data []byte) error {
 	}
 	h.Xen, h.Sections, h.Total, h.Functions = r.Xen, sections.Sections, r.Total, r.Functions
 	for _, c := range r.Results {
-		if c.Status == "failed" {
-			h.Failed = append(h.Failed, c.Section+"/"+c.Name)
+		switch name := c.Section + "/" + c.Name; c.Status {
+		case "passed":
+			h.Passed = append(h.Passed, name)
+		case "failed":
+			h.Failed = append(h.Failed, name)
+		default:
+			h.Untestable = append(h.Untestable, untestable{name, strings.Join(c.Details, "; ")})
 		}
 	}
 	return nil
 }
 
 // bad tells whether the host's column is a failure.
-func (h *hostReport) bad() bool { return h.Error != "" || h.Total.Failed > 0 }
+func (h *hostReport) bad() bool {
+	return h.Error != "" || h.Total.Failed > 0 || len(h.surprises(untestableList)) > 0
+}
 
 // run makes the report of one host.
 func (m *matrix) run(t target) (*hostReport, error) {
@@ -151,7 +168,7 @@ func (m *matrix) run(t target) (*hostReport, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(data)
-	h := &hostReport{Suite: t.Suite, Arch: t.Arch, SHA256: hex.EncodeToString(sum[:]), Args: fill(strings.Join(m.argv[1:], " ")), Date: time.Now().UTC().Format(time.DateOnly)}
+	h := &hostReport{Suite: t.Suite, Arch: t.Arch, SHA256: hex.EncodeToString(sum[:]), Args: fill(strings.Join(m.argv[1:], " ")), Date: time.Now().UTC().Format(time.RFC3339)}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -202,17 +219,19 @@ func matrixMain(args []string) (int, error) {
 		return 0, err
 	}
 	var hosts []*hostReport
-	status := 0
 	for _, t := range targets {
-		chosen := slices.Contains(m.targets, t)
-		h, err := m.host(t, chosen)
+		h, err := m.host(t, slices.Contains(m.targets, t))
 		if err != nil {
 			return 0, err
 		}
-		if chosen && h.bad() {
+		hosts = append(hosts, h)
+	}
+	onePerArch(hosts)
+	status := 0
+	for i, h := range hosts {
+		if h.bad() && slices.Contains(m.targets, targets[i]) {
 			status = 1
 		}
-		hosts = append(hosts, h)
 	}
 	var table bytes.Buffer
 	writeMatrix(&table, hosts)
@@ -249,6 +268,22 @@ func (m *matrix) host(t target, chosen bool) (*hostReport, error) {
 	}
 	h.Error = ""
 	return h, json.Unmarshal(data, h)
+}
+
+// onePerArch leaves out, for each architecture, the reports of other programs than
+// that of the newest, which is this run's if there was one.
+func onePerArch(hosts []*hostReport) {
+	newest := make(map[string]*hostReport)
+	for _, h := range hosts {
+		if n := newest[h.Arch]; n == nil || h.Date > n.Date {
+			newest[h.Arch] = h
+		}
+	}
+	for i, h := range hosts {
+		if h.SHA256 != "" && h.SHA256 != newest[h.Arch].SHA256 {
+			hosts[i] = &hostReport{Suite: h.Suite, Arch: h.Arch, Error: "not run with this program"}
+		}
+	}
 }
 
 // writeMatrix writes the table as Markdown: a row for each section, a column
@@ -304,7 +339,7 @@ func writeMatrix(w io.Writer, hosts []*hostReport) {
 	t.Flush()
 	writePrograms(w, hosts)
 	for _, h := range hosts {
-		for i, name := range h.Failed {
+		for i, name := range slices.Concat(h.Failed, h.surprises(untestableList)) {
 			if i == 0 {
 				fmt.Fprintf(w, "\nFailed on %s %s:\n\n", h.Suite, h.Arch)
 			}
@@ -318,7 +353,8 @@ func writePrograms(w io.Writer, hosts []*hostReport) {
 	suites := make(map[string][]string)
 	for _, h := range hosts {
 		if h.SHA256 != "" {
-			program := fmt.Sprintf("%s: `%s`, run on %s", h.Arch, h.SHA256, h.Date)
+			day, _, _ := strings.Cut(h.Date, "T")
+			program := fmt.Sprintf("%s: `%s`, run on %s", h.Arch, h.SHA256, day)
 			if h.Args != "" {
 				program += " with `" + h.Args + "`"
 			}

@@ -1,0 +1,65 @@
+//go:build linux
+
+package xenbox
+
+import (
+	_ "embed"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// An untestable is a check that could not be made on a host, and why.
+type untestable struct{ Name, Reason string }
+
+// An expectation is a line of untestable.txt.
+type expectation struct {
+	hosts []string // patterns of path.Match
+	check string   // section/name
+}
+
+//go:embed untestable.txt
+var untestableText string
+
+var untestableList = parseUntestable(untestableText)
+
+// parseUntestable reads untestable.txt. A line that is wrong expects nothing, so
+// that its check is one against expectation.
+func parseUntestable(text string) (list []expectation) {
+	for line := range strings.Lines(text) {
+		if hosts, check, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(hosts, "#") {
+			list = append(list, expectation{strings.Split(hosts, ","), check})
+		}
+	}
+	return list
+}
+
+// on tells whether the check is expected not to be testable on a host.
+func (e expectation) on(host string) bool {
+	return slices.ContainsFunc(e.hosts, func(pattern string) bool {
+		ok, err := path.Match(pattern, host)
+		return ok && err == nil
+	})
+}
+
+// surprises tells which checks could not be made that should have been, and the
+// other way round.
+func (h *hostReport) surprises(list []expectation) (all []string) {
+	host := h.Suite + "-" + h.Arch
+	expected := make(map[string]bool)
+	for _, e := range list {
+		expected[e.check] = expected[e.check] || e.on(host)
+	}
+	for _, u := range h.Untestable {
+		if !expected[u.Name] {
+			all = append(all, fmt.Sprintf("not testable, against expectation: %s: %s", u.Name, u.Reason))
+		}
+	}
+	for _, name := range slices.Concat(h.Passed, h.Failed) {
+		if expected[name] {
+			all = append(all, "listed as not testable, but it was made: "+name)
+		}
+	}
+	return all
+}
