@@ -104,7 +104,7 @@ host-%: build $(SHIM) $(TINY)
 	$(XENBOX) run -again -suite $* -- bin/firstguest
 	$(XENBOX) matrix -targets $*-amd64 -reports bin/matrix -send $(TINY) -- bin/xltest
 	$(XENBOX) run -suite $* -cpus 4 -numa 2 -send $(TINY) -fetch /tmp/report:bin/numa.$*.json -- \
-		bin/xltest -json /tmp/report -run '$(ON_NODES)' -kill-xenstored
+		bin/xltest -strict -json /tmp/report -run '$(ON_NODES)' -kill-xenstored
 	bin/xlidl coverage bin/matrix/$*-amd64.json bin/numa.$*.json
 
 # What means more on a host with several NUMA nodes, which is lost in the end.

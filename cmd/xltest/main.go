@@ -2,7 +2,8 @@
 // what works, what fails, and what cannot be tested on this host and why.
 //
 // It creates small guests of its own and touches no other domain. It exits with
-// 1 if a check failed and with 2 if it could not begin.
+// 1 if a check failed, or with -strict could not be made, and with 2 if it could
+// not begin.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,6 +82,7 @@ func run() (failed bool, err error) {
 		section = flag.String("section", "", "make only the checks of the sections whose name contains this text")
 		asJSON  = flag.String("json", "", "write the report as JSON to this file, - for standard output")
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
+		strict  = flag.Bool("strict", false, "a check that cannot be made counts as failed")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
 		soak    = flag.Duration("soak", 0, "make the checks under load again and again for so long, in rounds of a size of their own, and report what leaks per hour")
 		last    = flag.Bool("kill-xenstored", false, "at the very end, kill xenstored under load; the host, a throw-away one, is of no use afterwards")
@@ -105,6 +108,9 @@ func run() (failed bool, err error) {
 			fmt.Println(name)
 		}
 		return false, nil
+	}
+	if err := givenFiles(flag.CommandLine); err != nil {
+		return false, err
 	}
 	for _, kernel := range []*string{&o.Kernel, &o.Tiny} {
 		if _, err := os.Stat(*kernel); err != nil {
@@ -162,7 +168,29 @@ func run() (failed bool, err error) {
 	report.AddCalls(host.Calls())
 	fmt.Fprintln(out)
 	report.Summary(out)
-	return report.Total.Failed > 0, writeJSON(report, *asJSON)
+	return verdict(report.Total, *strict, out), writeJSON(report, *asJSON)
+}
+
+// verdict tells whether the run has failed, and says so if skipped checks count.
+func verdict(total xltest.Section, strict bool, out io.Writer) (failed bool) {
+	if strict && total.Untestable > 0 {
+		fmt.Fprintf(out, "xltest: the %d skipped count as failed, as -strict says\n", total.Untestable)
+		return true
+	}
+	return total.Failed > 0
+}
+
+// givenFiles demands the files that the command line names, without which checks
+// would only be skipped.
+func givenFiles(fs *flag.FlagSet) (err error) {
+	fs.Visit(func(f *flag.Flag) {
+		if slices.Contains([]string{"kernel", "ramdisk", "tiny"}, f.Name) {
+			if _, missing := os.Stat(f.Value.String()); missing != nil {
+				err = errors.Join(err, fmt.Errorf("-%s: %w", f.Name, missing))
+			}
+		}
+	})
+	return err
 }
 
 func writeJSON(r *xltest.Report, name string) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/go-xenlight/xenlight/internal/leak"
+	"github.com/go-xenlight/xenlight/internal/xltest"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
@@ -46,8 +47,30 @@ func TestProgramListsAndRefuses(t *testing.T) {
 	}
 	// Wherever this runs, there is no such library.
 	t.Setenv("XENLIGHT_LIBRARY", "/nowhere/libxenlight.so.4.17")
-	if status, _, says := start(t, program); status != 2 || !strings.HasPrefix(says, "xltest: ") {
+	if status, _, says := start(t, program, "-tiny", program); status != 2 || !strings.HasPrefix(says, "xltest: ") || strings.Contains(says, "-tiny") {
 		t.Errorf("without a library: status %d, %q", status, says)
+	}
+	for _, name := range []string{"-kernel", "-ramdisk", "-tiny"} {
+		if status, _, says := start(t, program, name, "/nowhere/file"); status != 2 || !strings.Contains(says, name+": stat /nowhere/file") {
+			t.Errorf("%s of no file: status %d, %q", name, status, says)
+		}
+	}
+}
+
+func TestStrictCountsWhatIsSkipped(t *testing.T) {
+	for _, test := range []struct {
+		failed, skipped int
+		strict, want    bool
+		says            string
+	}{
+		{0, 0, false, false, ""}, {0, 0, true, false, ""}, {1, 0, false, true, ""}, {1, 0, true, true, ""},
+		{0, 2, false, false, ""}, {0, 2, true, true, "the 2 skipped count as failed"},
+	} {
+		var out strings.Builder
+		total := xltest.Section{Passed: 3, Failed: test.failed, Untestable: test.skipped}
+		if got := verdict(total, test.strict, &out); got != test.want || !strings.Contains(out.String(), test.says) || test.says == "" && out.Len() > 0 {
+			t.Errorf("%+v: %t, %q", test, got, &out)
+		}
 	}
 }
 
