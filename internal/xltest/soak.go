@@ -24,16 +24,19 @@ type sample struct {
 // Soak makes the checks under load again and again for a time, after a first round
 // in which everything is made that is made once, and reports how much of everything
 // there is at the end of each round, and by how much that grows in an hour. It
-// tells whether a check failed or something leaks.
+// tells whether a check failed or something leaks; a first round that has not made
+// all checks, or in which none passed, is a failure and the end.
 func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Duration, out io.Writer) (failed bool, err error) {
 	var samples []sample
 	var start time.Time
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
+		var results []Result
 		for _, c := range slices.Concat(loadChecks, crowdChecks, faultChecks) {
 			if !o.selects(c) {
 				continue
 			}
 			r := runCheck(ctx, host, o, c)
+			results = append(results, r)
 			if r.Status == Failed {
 				failed = true
 			}
@@ -44,6 +47,10 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		}
 		if ctx.Err() != nil {
 			return true, ctx.Err()
+		}
+		if why := idle(results); round == 0 && why != "" {
+			fmt.Fprintf(out, "the soak ends here: %s\n", why)
+			return true, nil
 		}
 		s, err := rested(host, samples)
 		if err != nil {
@@ -68,6 +75,23 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 	}
 	fmt.Fprintf(out, "\n%d rounds after a first one\n", len(samples)-1)
 	return printTrends(out, samples) || failed, nil
+}
+
+// idle says why a round is no load, if it is none.
+func idle(results []Result) string {
+	passed := 0
+	for _, r := range results {
+		switch r.Status {
+		case Untestable:
+			return r.Name + ": " + string(r.Status)
+		case Passed:
+			passed++
+		}
+	}
+	if passed == 0 {
+		return "no check has passed"
+	}
+	return ""
 }
 
 // rested looks at the host when what ends asynchronously has ended: when there is
