@@ -29,12 +29,14 @@ var execChecks = []check{
 }
 
 // ExecInstead is set in the environment of a copy of the program which becomes
-// another one: "console 5", "primary 5" or "vncviewer 5".
+// another one: "console 5", "primary 5", both perhaps with an escape character
+// after it, or "vncviewer 5".
 const ExecInstead = "XLTEST_EXEC"
 
 // BecomeAnother does what ExecInstead says. It returns only what went wrong.
 func BecomeAnother(what string) error {
-	kind, number, _ := strings.Cut(what, " ")
+	kind, rest, _ := strings.Cut(what, " ")
+	number, escape, _ := strings.Cut(rest, " ")
 	domid, err := strconv.Atoi(number)
 	if err != nil {
 		return err
@@ -45,9 +47,9 @@ func BecomeAnother(what string) error {
 	}
 	switch kind {
 	case "console":
-		return h.ConsoleExec(libxl.Domid(domid), 0, libxl.ConsoleTypePv)
+		return h.ConsoleExec(libxl.Domid(domid), 0, libxl.ConsoleTypePv, xenlight.EscapeCharacter(escape))
 	case "primary":
-		return h.PrimaryConsoleExec(libxl.Domid(domid))
+		return h.PrimaryConsoleExec(libxl.Domid(domid), xenlight.EscapeCharacter(escape))
 	case "vncviewer":
 		return h.VncviewerExec(libxl.Domid(domid), false)
 	case "devices":
@@ -63,13 +65,21 @@ func BecomeAnother(what string) error {
 }
 
 // instead is the command of a copy of the program that becomes another one.
-func (t *T) instead(kind string, domid libxl.Domid) *exec.Cmd {
+func (t *T) instead(kind string, domid libxl.Domid, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(t.ctx, "/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", ExecInstead, kind, domid))
+	what := append([]string{kind, fmt.Sprint(domid)}, args...)
+	cmd.Env = append(os.Environ(), ExecInstead+"="+strings.Join(what, " "))
 	return cmd
 }
 
+// escapeSince is the minor number of the release that brought the escape character.
+const escapeSince = 18
+
 func checkConsoleClients(t *T) {
+	escape := ""
+	if t.release() >= escapeSince {
+		escape = "^A"
+	}
 	for _, kind := range t.kinds() {
 		g := t.create(t.tiny(kind, ""))
 		tty, err := t.Host.PrimaryConsoleGetTty(g.Domid)
@@ -92,9 +102,12 @@ func checkConsoleClients(t *T) {
 			in      io.Writer // where the guest's input is written to
 			replace string    // the function by which a copy of the program becomes the client
 		}{{command, console, ""}, {primary, console, ""}, {typed, in, ""},
-			{t.instead("console", g.Domid), console, "libxl_console_exec"},
-			{t.instead("primary", g.Domid), console, "libxl_primary_console_exec"}} {
-			if t.converse(c.cmd, c.in, fmt.Sprintf("answer-%d", i)) && c.replace != "" {
+			{t.instead("console", g.Domid, escape), console, "libxl_console_exec"},
+			{t.instead("primary", g.Domid, escape), console, "libxl_primary_console_exec"}} {
+			line, ok := t.converse(c.cmd, c.in, fmt.Sprintf("answer-%d", i))
+			if ok && c.replace != "" {
+				_, got, _ := strings.Cut(line, " --escape ")
+				equal(t, "the escape character that "+c.replace+" has given in "+line, got, escape)
 				t.inCopy(c.replace)
 			}
 		}
@@ -102,9 +115,10 @@ func checkConsoleClients(t *T) {
 }
 
 // converse starts a client of a tiny guest's console, has the guest say
-// something, waits until the client has said it, and ends the client. It tells
-// whether the client has.
-func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) bool {
+// something, waits until the client has said it, and ends the client. It tells the
+// client's command line, which for a copy of the program is not cmd's, and whether
+// the client has said it.
+func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) (line string, ok bool) {
 	out, err := cmd.StdoutPipe()
 	t.ok(err, "a pipe")
 	t.ok(cmd.Start(), cmd.Path)
@@ -139,9 +153,14 @@ func (t *T) converse(cmd *exec.Cmd, in io.Writer, text string) bool {
 			break
 		}
 	}
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+	if err != nil {
+		t.Errorf("the client's command line: %v", err)
+	}
 	cmd.Process.Kill()
 	_ = cmd.Wait()
-	return strings.Contains(said.String(), text)
+	line = strings.ReplaceAll(strings.TrimSuffix(string(args), "\x00"), "\x00", " ")
+	return line, strings.Contains(said.String(), text)
 }
 
 func checkConsoleAttach(t *T) {
@@ -203,7 +222,7 @@ func checkExecErrors(t *T) {
 	wantError(t, "PrimaryConsoleAttach to no domain", err)
 	escape := xenlight.EscapeCharacter("x")
 	_, err = t.Host.ConsoleCommand(g.Domid, 0, libxl.ConsoleTypePv, escape)
-	if t.release() < 18 {
+	if t.release() < escapeSince {
 		wantUnsupported(t, "ConsoleCommand with an escape character", err)
 		wantUnsupported(t, "ConsoleExec with an escape character", t.Host.ConsoleExec(g.Domid, 0, libxl.ConsoleTypePv, escape))
 	} else {
