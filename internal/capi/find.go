@@ -20,7 +20,7 @@ import (
 var (
 	ErrNoXen          = errors.New("no Xen host")
 	ErrUnknownRelease = errors.New("unknown Xen release")
-	ErrNoLibrary      = errors.New("libxenlight not found")
+	ErrNoLibrary      = errors.New("no usable libxenlight")
 	ErrPermission     = errors.New("no permission to manage Xen")
 )
 
@@ -56,24 +56,37 @@ func (s System) Hypervisor() (abi.Release, error) {
 	if err1 != nil || err2 != nil {
 		return 0, fmt.Errorf("%w: /sys/hypervisor/version cannot be read", ErrUnknownRelease)
 	}
-	if major != 4 || minor < 0 || minor > 255 {
-		return 0, unknown("this hypervisor", fmt.Sprintf("%d.%d", major, minor))
+	if !holds(major, minor) {
+		return 0, unknown("this hypervisor", major, minor)
 	}
 	r := abi.R(major, minor)
 	if !abi.Known(r) && (!s.Unproven || r <= newest()) {
-		return 0, unknown("this hypervisor", r.String())
+		return 0, unknown("this hypervisor", major, minor)
 	}
 	return r, nil
 }
+
+// holds tells whether a Release can be that one.
+func holds(major, minor int) bool { return major == 4 && minor >= 0 && minor <= 255 }
 
 // newest is the newest release that is known, as which newer ones are driven by
 // those who accept the risk; tests take another.
 var newest = func() abi.Release { return abi.Releases[len(abi.Releases)-1] }
 
-func unknown(what, release string) error {
-	return fmt.Errorf("%w: %s is Xen %s, known are %s to %s; build the program with a version of xenlight that knows it, or,"+
-		" if it is newer, accept the risk with WithUnprovenRelease", ErrUnknownRelease, what, release, abi.Releases[0], newest())
+// unknown is the error of a release that is not known. Those that WithUnprovenRelease
+// would accept come here without it only.
+func unknown(what string, major, minor int) error {
+	advice := "build the program with a version of xenlight that knows it"
+	switch {
+	case holds(major, minor) && abi.R(major, minor) > newest():
+		advice += ", or accept the risk with WithUnprovenRelease"
+	case major <= 4 && minor <= 255:
+		advice = "it is too old: install a newer Xen"
+	}
+	return fmt.Errorf("%w: %s is Xen %d.%d, %s; %s", ErrUnknownRelease, what, major, minor, known(), advice)
 }
+
+func known() string { return fmt.Sprintf("known are %s to %s", abi.Releases[0], newest()) }
 
 // controlDomain checks that this is dom0 and that the process may manage it.
 func (s System) controlDomain() error {
@@ -110,7 +123,8 @@ func checkSymbols(path string) error {
 	if err != nil || !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
 		return s.Name == "libxl_ctx_alloc" && s.Section != elf.SHN_UNDEF
 	}) {
-		return fmt.Errorf("%w: %s defines no libxl_ctx_alloc", ErrNoLibrary, path)
+		return fmt.Errorf("%w: %s defines no libxl_ctx_alloc, so it is damaged or another library; %s: install the library of one of these,"+
+			" or name its file with an option or in XENLIGHT_LIBRARY", ErrNoLibrary, path, known())
 	}
 	return nil
 }
@@ -172,7 +186,7 @@ func (s System) ldSoConf(file string, depth int) []string {
 	return dirs
 }
 
-var sonamePattern = regexp.MustCompile(`^libxenlight\.so\.4\.(\d{1,3})$`)
+var sonamePattern = regexp.MustCompile(`^libxenlight\.so\.(\d{1,5})\.(\d{1,5})$`)
 
 // ReleaseOf reads the release of a libxenlight from its ELF file. The errors
 // wrap ErrNoLibrary or ErrUnknownRelease; with the latter the release is there
@@ -194,13 +208,14 @@ func ReleaseOf(path string) (abi.Release, error) {
 	if m == nil {
 		return 0, fmt.Errorf("%w: %s is %s, not a libxenlight.so.4.xx", ErrNoLibrary, path, names[0])
 	}
-	minor, _ := strconv.Atoi(m[1])
-	if minor > 255 {
-		return 0, unknown(path, fmt.Sprintf("4.%d", minor))
+	major, _ := strconv.Atoi(m[1])
+	minor, _ := strconv.Atoi(m[2])
+	if !holds(major, minor) {
+		return 0, unknown(path, major, minor)
 	}
-	r := abi.R(4, minor)
+	r := abi.R(major, minor)
 	if !abi.Known(r) {
-		return r, unknown(path, r.String())
+		return r, unknown(path, major, minor)
 	}
 	return r, nil
 }

@@ -72,9 +72,10 @@ func TestHypervisor(t *testing.T) {
 		{"another hypervisor", with(dom0("17"), "/sys/hypervisor/type", "kvm"), 0, ErrNoXen, `"kvm"`},
 		{"a guest", with(dom0("17"), "/proc/xen/capabilities", "\n"), 0, ErrNoXen, "a guest, not the control domain"},
 		{"no privcmd", with(dom0("17"), "/dev/xen/privcmd", "-"), 0, ErrNoXen, "xen-privcmd"},
-		{"too old", dom0("13"), 0, ErrUnknownRelease, "Xen 4.13, known are 4.14 to 4.22"},
-		{"too new", dom0("23"), 0, ErrUnknownRelease, "Xen 4.23, known are 4.14 to 4.22"},
-		{"of the next generation", with(dom0("1"), "/sys/hypervisor/version/major", "5"), 0, ErrUnknownRelease, "Xen 5.1"},
+		{"too old", dom0("13"), 0, ErrUnknownRelease, "Xen 4.13, known are 4.14 to 4.22; it is too old: install a newer Xen"},
+		{"of the last generation", with(dom0("4"), "/sys/hypervisor/version/major", "3"), 0, ErrUnknownRelease, "Xen 3.4, known are 4.14 to 4.22; it is too old"},
+		{"too new", dom0("23"), 0, ErrUnknownRelease, "Xen 4.23, known are 4.14 to 4.22; build the program with a version of xenlight that knows it, or accept the risk with WithUnprovenRelease"},
+		{"of the next generation", with(dom0("0"), "/sys/hypervisor/version/major", "5"), 0, ErrUnknownRelease, "Xen 5.0, known are 4.14 to 4.22; build the program with a version of xenlight that knows it"},
 		{"a version that is no number", dom0("x"), 0, ErrUnknownRelease, "cannot be read"},
 		{"a huge version", dom0("99999"), 0, ErrUnknownRelease, "Xen 4.99999"},
 	}
@@ -86,6 +87,14 @@ func TestHypervisor(t *testing.T) {
 			}
 			if err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%q does not say %q", err, test.says)
+			}
+			// The option is named to those only whom it would help.
+			if s := fakeHost(t, test.files); err != nil {
+				s.Unproven = true
+				_, still := s.Hypervisor()
+				if strings.Contains(err.Error(), "WithUnprovenRelease") != (still == nil) {
+					t.Errorf("%q, and with the option: %v", err, still)
+				}
 			}
 		})
 	}
@@ -209,7 +218,7 @@ func TestReleaseOfReadsTheSoname(t *testing.T) {
 		{"libxenlight.so.4.13", here, abi.R(4, 13), ErrUnknownRelease},
 		{"libxenlight.so.4.99", here, abi.R(4, 99), ErrUnknownRelease},
 		{"libxenlight.so.4.270", here, 0, ErrUnknownRelease},
-		{"libxenlight.so.5.1", here, 0, ErrNoLibrary},
+		{"libxenlight.so.5.0", here, 0, ErrUnknownRelease},
 		{"libc.so.6", here, 0, ErrNoLibrary},
 		{"libxenlight.so.4.17", other, 0, ErrNoLibrary},
 	}
@@ -217,6 +226,10 @@ func TestReleaseOfReadsTheSoname(t *testing.T) {
 		got, err := ReleaseOf(sharedLibrary(t, test.soname, test.machine))
 		if got != test.want || !errors.Is(err, test.err) {
 			t.Errorf("%s for machine %#x: got %v, %v", test.soname, test.machine, got, err)
+		}
+		// LoadUnproven takes what is newer and has a number.
+		if err != nil && strings.Contains(err.Error(), "WithUnprovenRelease") != (got > newest()) {
+			t.Errorf("%s: %v", test.soname, err)
 		}
 	}
 	if _, err := ReleaseOf(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrNoLibrary) {
@@ -230,12 +243,18 @@ func TestReleaseOfReadsTheSoname(t *testing.T) {
 }
 
 func TestLoadRefusesWhatIsNoLibrary(t *testing.T) {
+	empty := sharedLibrary(t, "libxenlight.so.4.17", uint16(machine()))
 	for name, path := range map[string]string{
 		"no file":             filepath.Join(t.TempDir(), "none"),
-		"only the right name": sharedLibrary(t, "libxenlight.so.4.17", uint16(machine())),
+		"only the right name": empty,
 	} {
 		if _, err := Load(path); !errors.Is(err, ErrNoLibrary) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+	// Load may have another reason: the process has a library.
+	err := checkSymbols(empty)
+	if !errors.Is(err, ErrNoLibrary) || !strings.Contains(err.Error(), "defines no libxl_ctx_alloc") || !strings.Contains(err.Error(), "known are 4.14 to 4.22: install") {
+		t.Errorf("only the right name: the error does not say what is known and what to do: %v", err)
 	}
 }

@@ -106,7 +106,7 @@ func load(path string, unproven bool) (*Lib, error) {
 // bind looks up all functions, and makes sure that the library is what its
 // release says.
 func (l *Lib) bind(handle uintptr) error {
-	r := resolver{handle: handle, path: l.Path}
+	r := resolver{handle: handle, lib: l}
 	for i := range fnTable {
 		f := &fnTable[i]
 		if f.since <= l.Release && f.here() {
@@ -142,14 +142,14 @@ func (l *Lib) bind(handle uintptr) error {
 // resolver looks symbols up and keeps the first failure.
 type resolver struct {
 	handle uintptr
-	path   string
+	lib    *Lib
 	err    error
 }
 
 func (r *resolver) symbol(name string) uintptr {
 	p, err := purego.Dlsym(r.handle, name)
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%w: %s lacks %s", ErrNoLibrary, r.path, name)
+		r.err = r.lib.unlike(r.lib.Codec, "it lacks "+name)
 	}
 	return p
 }

@@ -40,6 +40,28 @@ func TestNoFunctionOfThisReleaseIsMissing(t *testing.T) {
 	}
 }
 
+func TestLibraryWithoutASymbolIsRefused(t *testing.T) {
+	arch, err := abi.ParseArch(runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec, err := abi.NewCodec(abi.R(4, 17), arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := resolver{handle: purego.RTLD_DEFAULT, lib: &Lib{Path: "/some/lib.so", Codec: codec}}
+	r.symbol("libxl_no_such_function")
+	r.symbol("libxl_nor_this_one")
+	if !errors.Is(r.err, ErrNoLibrary) {
+		t.Fatalf("got %v", r.err)
+	}
+	for _, want := range []string{"/some/lib.so", "lacks libxl_no_such_function", "known are 4.14 to 4.22: install"} {
+		if !strings.Contains(r.err.Error(), want) {
+			t.Errorf("%q does not say %q", r.err, want)
+		}
+	}
+}
+
 func TestErrnoIsThatOfTheCall(t *testing.T) {
 	l := library(t)
 	closeFn, err := purego.Dlsym(purego.RTLD_DEFAULT, "close")
