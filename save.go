@@ -68,7 +68,7 @@ func (h *Host) DomainSuspendOnly(ctx context.Context, domid libxl.Domid) error {
 // go on if that comes to nothing.
 func (f *frame) suspend(ctx context.Context, start func(capi.Ctx, *capi.AsyncopHow) int32) error {
 	defer f.leave()
-	already := f.err == nil && f.h.suspended(*f.domid)
+	already := f.err == nil && f.h.suspended(ctx, *f.domid)
 	begun := false
 	out := f.run(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		begun = true
@@ -88,7 +88,7 @@ const lateSuspend = 5 * time.Second
 // goOn resumes a domain that was to be suspended. The caller has entered the
 // loop.
 func (h *Host) goOn(domid libxl.Domid, late bool) error {
-	for deadline := time.Now().Add(lateSuspend); !h.suspended(domid); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(lateSuspend); !h.suspended(context.Background(), domid); time.Sleep(20 * time.Millisecond) {
 		if !late || time.Now().After(deadline) {
 			return nil
 		}
@@ -99,22 +99,30 @@ func (h *Host) goOn(domid libxl.Domid, late bool) error {
 }
 
 // suspended tells whether a domain has suspended itself.
-func (h *Host) suspended(domid libxl.Domid) bool {
-	info, ok := h.info(domid)
-	return ok && info.Shutdown && info.ShutdownReason == libxl.ShutdownReasonSuspend
+func (h *Host) suspended(ctx context.Context, domid libxl.Domid) bool {
+	info, err := h.info(ctx, domid)
+	return err == nil && info.Shutdown && info.ShutdownReason == libxl.ShutdownReasonSuspend
 }
 
-// info is DomainInfo for methods that have entered the loop.
-func (h *Host) info(domid libxl.Domid) (info libxl.Dominfo, ok bool) {
+// info is DomainInfo for methods that have entered the loop. While it waits for
+// libxl, the end of ctx ends it.
+func (h *Host) info(ctx context.Context, domid libxl.Domid) (info libxl.Dominfo, err error) {
 	v, err := capi.New[libxl.Dominfo](h.lib)
 	if err != nil {
-		return info, false
+		return info, err
 	}
 	defer v.Free()
-	rc, err := h.loop.Call(context.Background(), func(c capi.Ctx) int32 {
+	rc, err := h.loop.Call(ctx, func(c capi.Ctx) int32 {
 		return h.lib.DomainInfo(c, v.Ptr(), uint32(domid))
 	})
-	return info, rc == 0 && err == nil && v.Get(&info) == nil
+	switch {
+	case err != nil:
+	case rc != 0:
+		err = libxl.Error(rc)
+	default:
+		err = v.Get(&info)
+	}
+	return info, err
 }
 
 // SendBack gives DomainCreateRestore the way back to the sender, which a stream
@@ -182,9 +190,8 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 	config := inOut(f, cfg)
 	if f.err == nil {
 		// libxl would take the domain apart before Xen refuses.
-		if info, ok := h.info(domid); !ok {
-			f.check(libxl.ErrorDomainNotfound)
-		} else if !info.Shutdown || info.ShutdownReason != libxl.ShutdownReasonSoftReset {
+		info, err := h.info(ctx, domid)
+		if f.check(err) && (!info.Shutdown || info.ShutdownReason != libxl.ShutdownReasonSoftReset) {
 			f.refuse("domid", "the domain has not shut down for a soft reset")
 		}
 	}

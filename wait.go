@@ -2,6 +2,7 @@ package xenlight
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/go-xenlight/xenlight/libxl"
@@ -31,35 +32,48 @@ const extraMemory = 1024
 // there is no such domain. It replaces libxl_wait_for_memory_target, which
 // sleeps inside C, gives up when the guest is slow, and counts all of that.
 func (h *Host) WaitForMemoryTarget(ctx context.Context, domid libxl.Domid) error {
-	room := uint64(extraMemory)
-	// Dom0 and domains of other toolstacks have no configuration.
-	if c, err := h.RetrieveDomainConfiguration(ctx, domid); err == nil && c.BInfo.VideoMemkb != libxl.MemkbDefault {
-		room += c.BInfo.VideoMemkb
-	}
+	room := sync.OnceValue(func() uint64 {
+		// Dom0 and domains of other toolstacks have no configuration.
+		if c, err := h.RetrieveDomainConfiguration(ctx, domid); err == nil && c.BInfo.VideoMemkb != libxl.MemkbDefault {
+			return extraMemory + c.BInfo.VideoMemkb
+		}
+		return extraMemory
+	})
 	return poll(ctx, &Error{Op: "WaitForMemoryTarget", Domid: &domid, Code: libxl.ErrorFail}, func() (bool, error) {
 		target, err := h.GetMemoryTarget(domid)
 		if err != nil {
 			return false, err
 		}
 		info, err := h.DomainInfo(domid)
-		return info.CurrentMemkb+info.OutstandingMemkb <= target+room, err
+		return info.CurrentMemkb+info.OutstandingMemkb <= target+room(), err
 	})
 }
 
 // poll looks until a condition holds. If ctx is over before, late is the error,
-// with ctx's.
+// with ctx's. As libxl may be busy, a look may outlast ctx and the call; Close
+// waits for it.
 func poll(ctx context.Context, late *Error, holds func() (bool, error)) error {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ok, err := holds(); ok || err != nil {
-			return err
+	held := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if ok, err := holds(); ok || err != nil {
+				held <- err
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			late.Err = context.Cause(ctx)
-			return late
-		}
+	}()
+	select {
+	case err := <-held:
+		return err
+	case <-ctx.Done():
+		late.Err = context.Cause(ctx)
+		return late
 	}
 }

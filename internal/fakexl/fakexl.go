@@ -36,7 +36,7 @@ const (
 	Stubborn               // the same, but aborting it does nothing
 	Forever                // ends only if it is aborted
 	Child                  // a child that logs does it; aborting kills it
-	Block                  // the call itself lasts, with the context locked
+	Block                  // the call itself lasts, with the context locked; tells of progress before
 	HalfWay                // logs an error, and ends badly later
 	FD                     // ends well when a descriptor says so; can be aborted
 	Finish                 // aborting it makes it end well at once

@@ -31,7 +31,7 @@ enum kind {
     STUBBORN,    /* the same, but aborting it does nothing */
     FOREVER,     /* ends only if it is aborted */
     CHILD,       /* a child that logs does it; aborting kills it */
-    BLOCK,       /* the call itself lasts, with the context locked */
+    BLOCK,       /* the call itself lasts, with the context locked; tells of progress before */
     HALF_WAY,    /* logs an error, and ends badly later */
     FD,          /* ends well when a descriptor says so; can be aborted */
     FINISH,      /* aborting it makes it end well at once */
@@ -274,6 +274,7 @@ static int begin(struct ctx *c, uint32_t script, uint32_t domid, const struct ho
     c->ops = op;
     switch (op->kind) {
     case BLOCK:
+        progress(c, ms);
         usleep(ms * 1000);
         /* fall through */
     case INLINE:
