@@ -1,0 +1,247 @@
+package xenlight
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// pollInterval is how often a hub looks for what libxl does not tell.
+const pollInterval = time.Second
+
+// hub tells watchers what has changed from one look at all domains to the next.
+// As its memory is not libxl's but the last look, no event is lost because it
+// came before somebody asked, told twice, or mistaken for one of an earlier domain
+// of that number.
+type hub struct {
+	list func() ([]libxl.Dominfo, error)
+	arm  func(libxl.Domid, func(*libxl.Event)) (disarm func(), err error) // its drives
+	left chan struct{}                                                    // has an element after a watcher of drives has left
+	done chan struct{}                                                    // closed when run has ended
+
+	looking sync.Mutex // from before the list is made until it has been told
+	domains map[libxl.Domid]libxl.Dominfo
+	drives  map[libxl.Domid]drives
+
+	mu       sync.Mutex
+	watchers map[*watcher]struct{}
+}
+
+func newHub(list func() ([]libxl.Dominfo, error),
+	arm func(libxl.Domid, func(*libxl.Event)) (func(), error)) *hub {
+	return &hub{list: list, arm: arm, left: make(chan struct{}, 1), done: make(chan struct{}),
+		drives: map[libxl.Domid]drives{}, watchers: map[*watcher]struct{}{}}
+}
+
+// run looks whenever a domain has shut down or died. It polls as well when there
+// is something to be seen of which nothing tells: a domain that another program
+// has made, and one that resumes.
+func (b *hub) run(life context.Context, released <-chan struct{}) {
+	defer close(b.done)
+	for {
+		var again <-chan time.Time
+		if b.restless() {
+			again = time.After(pollInterval)
+		}
+		select {
+		case <-life.Done():
+			return
+		case <-released:
+		case <-again:
+		case <-b.left:
+		}
+		b.looking.Lock()
+		if _, err := b.look(false); err != nil {
+			for _, w := range b.all() {
+				w.push(true, err)
+			}
+		}
+		_ = b.follow(nil)
+		b.looking.Unlock()
+	}
+}
+
+func (b *hub) restless() bool {
+	b.looking.Lock()
+	defer b.looking.Unlock()
+	return slices.ContainsFunc(b.all(), func(w *watcher) bool {
+		return w.domid == nil || b.domains[*w.domid].Shutdown
+	})
+}
+
+func (b *hub) all() []*watcher {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.watchers))
+}
+
+// enlist is join, but waits no longer than ctx lasts: libxl may be busy.
+func (b *hub) enlist(ctx context.Context, w *watcher) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	joined := make(chan error, 1)
+	go func() { joined <- b.join(w) }()
+	select {
+	case err := <-joined:
+		return err
+	case <-ctx.Done():
+		go func() {
+			if <-joined == nil {
+				b.leave(w)
+			}
+		}()
+		return context.Cause(ctx)
+	}
+}
+
+// join begins a watch.
+func (b *hub) join(w *watcher) error {
+	b.looking.Lock()
+	defer b.looking.Unlock()
+	list, err := b.look(true)
+	if err != nil {
+		return err
+	}
+	if w.domid != nil {
+		i := slices.IndexFunc(list, func(d libxl.Dominfo) bool { return d.Domid == *w.domid })
+		if i < 0 {
+			return libxl.ErrorDomainNotfound
+		}
+		w.uuid = list[i].Uuid
+	}
+	for _, d := range list {
+		if d.Dying && w.domid == nil {
+			continue // it was there before
+		}
+		if d.Shutdown {
+			w.tell(shutdown(d))
+		}
+		if d.Dying {
+			w.tell(death(d))
+		}
+	}
+	b.mu.Lock()
+	b.watchers[w] = struct{}{}
+	b.mu.Unlock()
+	if !w.ejects {
+		return nil
+	}
+	if err := b.follow(w.domid); err != nil {
+		b.leave(w)
+		return err
+	}
+	return nil
+}
+
+// leave ends a watch.
+func (b *hub) leave(w *watcher) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.watchers, w)
+	if w.ejects {
+		select {
+		case b.left <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// look compares the domains with those of the last look and tells the watchers,
+// in the order in which it must have happened. Without any it looks for those who
+// join only. The caller holds looking.
+func (b *hub) look(joining bool) ([]libxl.Dominfo, error) {
+	watchers := b.all()
+	if len(watchers) == 0 {
+		b.domains = nil
+		if !joining {
+			return nil, nil
+		}
+	}
+	list, err := b.list()
+	if err != nil {
+		return nil, err
+	}
+	var last, dead, living []Event
+	now := make(map[libxl.Domid]libxl.Dominfo, len(list))
+	for _, d := range list {
+		old, known := b.domains[d.Domid]
+		known = known && old.Uuid == d.Uuid
+		told := known && old.Shutdown && old.ShutdownReason == d.ShutdownReason
+		switch {
+		case !d.Dying:
+			now[d.Domid] = d
+			if d.Shutdown && !told {
+				living = append(living, shutdown(d))
+			}
+		case d.Shutdown && known && !told:
+			last = append(last, shutdown(d))
+		}
+	}
+	for _, old := range b.domains {
+		if d, ok := now[old.Domid]; !ok || d.Uuid != old.Uuid {
+			dead = append(dead, death(old))
+		}
+	}
+	slices.SortFunc(dead, func(a, b Event) int { return cmp.Compare(a.Domid, b.Domid) })
+	b.domains = now
+	for _, ev := range slices.Concat(last, dead, living) {
+		for _, w := range watchers {
+			w.tell(ev)
+		}
+	}
+	return list, nil
+}
+
+// glance looks at once, before something is gone that nobody has seen yet, but
+// waits no longer than ctx lasts. What goes wrong will be told by the next look.
+func (b *hub) glance(ctx context.Context) {
+	if len(b.all()) == 0 {
+		return
+	}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		b.looking.Lock()
+		defer b.looking.Unlock()
+		_, _ = b.look(false)
+	}()
+	select {
+	case <-looked:
+	case <-ctx.Done():
+	}
+}
+
+// born makes a domain known, so that its death is told of however early it dies.
+func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
+	if len(b.all()) == 0 {
+		return
+	}
+	b.looking.Lock()
+	defer b.looking.Unlock()
+	if b.domains == nil {
+		return
+	}
+	if old, ok := b.domains[domid]; !ok || old.Uuid != uuid {
+		if ok {
+			for _, w := range b.all() {
+				w.tell(death(old))
+			}
+		}
+		b.domains[domid] = libxl.Dominfo{Domid: domid, Uuid: uuid}
+		_ = b.follow(nil)
+	}
+}
+
+func shutdown(d libxl.Dominfo) Event {
+	return Event{Type: libxl.EventTypeDomainShutdown, Domid: d.Domid, Uuid: d.Uuid, Reason: d.ShutdownReason}
+}
+
+func death(d libxl.Dominfo) Event {
+	return Event{Type: libxl.EventTypeDomainDeath, Domid: d.Domid, Uuid: d.Uuid}
+}
