@@ -68,6 +68,7 @@ func (h *Host) create(ctx context.Context, f *frame, cfg *libxl.DomainConfig, o 
 	if f.check(checkCreate(cfg, runtime.GOARCH)) {
 		f.name = cfg.CInfo.Name
 		h.loop.Name(f.entered, f.name)
+		defer h.events.creating()()
 	}
 	config, written := encode(f, forArch(cfg, runtime.GOARCH))
 	f.back = append(f.back, func() error { return written.Get(cfg) })

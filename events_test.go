@@ -154,6 +154,72 @@ func TestADomainThatDiesBeforeItIsSeenIsToldOf(t *testing.T) {
 	}
 }
 
+func TestADeathIsToldOnceHoweverLongTheCreationLasts(t *testing.T) {
+	var d domains
+	d.now(dom(0, 0, ""), dom(6, 7, ""))
+	b := newHub(d.get, nil)
+	all := watchHub(t, b)
+	over := b.creating()
+	for _, step := range []struct {
+		list []libxl.Dominfo
+		want string
+	}{
+		{[]libxl.Dominfo{dom(0, 0, ""), dom(6, 7, ""), dom(7, 7, "")}, ""},
+		{[]libxl.Dominfo{dom(0, 0, "")}, "6/7 death, 7/7 death"},
+	} {
+		d.now(step.list...)
+		b.look(false)
+		if got := all(); got != step.want {
+			t.Errorf("got %q, want %q", got, step.want)
+		}
+	}
+	b.born(7, libxl.Uuid{15: 7})
+	b.look(false)
+	if got := all(); got != "" {
+		t.Errorf("it is told again: %q", got)
+	}
+	b.born(8, libxl.Uuid{15: 7}) // the same guest, moved from one number to another
+	b.look(false)
+	if got := all(); got != "8/7 death" {
+		t.Errorf("one that nobody has seen: got %q", got)
+	}
+	over()
+	if len(b.buried) != 0 {
+		t.Errorf("%v are remembered", b.buried)
+	}
+}
+
+func TestADomainThatIsCreatedWhileAWatchBeginsIsKnown(t *testing.T) {
+	asked, listed := make(chan struct{}, 2), make(chan struct{})
+	b := newHub(func() ([]libxl.Dominfo, error) {
+		asked <- struct{}{}
+		<-listed
+		return nil, nil
+	}, nil)
+	w := &watcher{more: make(chan struct{}, 1)}
+	joined, known := make(chan error), make(chan struct{})
+	go func() { joined <- b.join(w) }()
+	<-asked
+	go func() {
+		defer close(known)
+		b.born(7, libxl.Uuid{15: 7})
+	}()
+	select {
+	case <-known:
+		t.Error("it is not known to who joins")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(listed)
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	<-known
+	b.look(false)
+	if len(w.queue) != 1 || w.queue[0].Domid != 7 {
+		t.Errorf("got %v", w.queue)
+	}
+}
+
 func TestWatchersThatLeaveAreForgotten(t *testing.T) {
 	var d domains
 	d.now(dom(1, 1, ""))

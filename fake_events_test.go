@@ -2,10 +2,12 @@ package xenlight
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/go-xenlight/xenlight/internal/fakexl"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -86,6 +88,40 @@ func TestEjectionsReachThoseWhoAskForThem(t *testing.T) {
 	}
 	cancel()
 	eventually(t, "no drive to be listened to", func() bool { return listening() == 0 })
+}
+
+func TestADomainThatIsDestroyedWhileItsCreationLastsDiesOnce(t *testing.T) {
+	h, other := openFake(t), openFake(t)
+	told := watchHub(t, h.events)
+	made, created := make(chan libxl.Domid, 1), make(chan error)
+	config := fakeGuest(fakexl.Create(fakexl.Wait, 500*time.Millisecond))
+	config.CInfo.Uuid = libxl.Uuid{15: 7}
+	go func() {
+		_, err := h.DomainCreateNew(t.Context(), config, OnConsole(func(d libxl.Domid) { made <- d }))
+		created <- err
+	}()
+	look := func() {
+		h.events.looking.Lock()
+		defer h.events.looking.Unlock()
+		if _, err := h.events.look(false); err != nil {
+			t.Error(err)
+		}
+	}
+	domid := <-made
+	look()
+	if err := other.DomainDestroy(t.Context(), domid); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if err := <-created; err != nil {
+		t.Fatal(err)
+	}
+	look()
+	h.events.looking.Lock()
+	defer h.events.looking.Unlock()
+	if got, want := told(), fmt.Sprintf("%d/7 death", domid); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestASequenceThatIsUsedAgainEnds(t *testing.T) {

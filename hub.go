@@ -28,14 +28,16 @@ type hub struct {
 	domains map[libxl.Domid]libxl.Dominfo
 	drives  map[libxl.Domid]drives
 
-	mu       sync.Mutex
-	watchers map[*watcher]struct{}
+	mu        sync.Mutex
+	watchers  map[*watcher]struct{}
+	creations int                        // of this Host's, in progress
+	buried    map[libxl.Domid]libxl.Uuid // whose death was told meanwhile
 }
 
 func newHub(list func() ([]libxl.Dominfo, error),
 	arm func(libxl.Domid, func(*libxl.Event)) (func(), error)) *hub {
 	return &hub{list: list, arm: arm, left: make(chan struct{}, 1), done: make(chan struct{}),
-		drives: map[libxl.Domid]drives{}, watchers: map[*watcher]struct{}{}}
+		drives: map[libxl.Domid]drives{}, watchers: map[*watcher]struct{}{}, buried: map[libxl.Domid]libxl.Uuid{}}
 }
 
 // run looks whenever a domain has shut down or died. It polls as well when there
@@ -185,7 +187,7 @@ func (b *hub) look(joining bool) ([]libxl.Dominfo, error) {
 	}
 	for _, old := range b.domains {
 		if d, ok := now[old.Domid]; !ok || d.Uuid != old.Uuid {
-			dead = append(dead, death(old))
+			dead = append(dead, b.bury(old))
 		}
 	}
 	slices.SortFunc(dead, func(a, b Event) int { return cmp.Compare(a.Domid, b.Domid) })
@@ -217,20 +219,52 @@ func (b *hub) glance(ctx context.Context) {
 	}
 }
 
-// born makes a domain known, so that its death is told of however early it dies.
-func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
-	if len(b.all()) == 0 {
-		return
+// creating says that a creation begins, which over ends. It must enclose born.
+func (b *hub) creating() (over func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.creations++
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.creations--; b.creations == 0 {
+			clear(b.buried)
+		}
 	}
+}
+
+// bury is the event of a death, kept in mind for those who are being created.
+func (b *hub) bury(d libxl.Dominfo) Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.creations > 0 {
+		b.buried[d.Domid] = d.Uuid
+	}
+	return death(d)
+}
+
+// told tells whether a domain that has just been created is known to be dead: a
+// look may see it while its creation lasts.
+func (b *hub) told(domid libxl.Domid, uuid libxl.Uuid) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	dead, ok := b.buried[domid]
+	return ok && dead == uuid
+}
+
+// born makes a domain known, so that its death is told of however early it dies.
+// Somebody may just be joining, with a list that does not have it.
+func (b *hub) born(domid libxl.Domid, uuid libxl.Uuid) {
 	b.looking.Lock()
 	defer b.looking.Unlock()
-	if b.domains == nil {
+	if b.domains == nil || b.told(domid, uuid) {
 		return
 	}
 	if old, ok := b.domains[domid]; !ok || old.Uuid != uuid {
 		if ok {
+			last := b.bury(old)
 			for _, w := range b.all() {
-				w.tell(death(old))
+				w.tell(last)
 			}
 		}
 		b.domains[domid] = libxl.Dominfo{Domid: domid, Uuid: uuid}
