@@ -10,13 +10,21 @@ type EventOption func(*watcher)
 
 // WithEjects tells as well when a guest ejects the medium of a drive, for the
 // drives, disks that are CD-ROMs or removable, that a domain has when it is first
-// seen. The medium stays in the drive until [Host.CdromInsert] takes it out.
+// seen. The medium stays in the drive until [Host.CdromInsert] takes it out. As a
+// guest may eject it again and again, a watch is not told anew of a drive as long
+// as the program has not fetched what it was told of it before.
 //
 // All watches of one Host are told. But libxl answers the guest as soon as it has
 // noticed, so that of several Hosts and programs only one is told: xl also listens
 // to the guests that it has made. So do this only for guests of your own. It calls
 // libxl_evenable_disk_eject.
 func WithEjects() EventOption { return func(w *watcher) { w.ejects = true } }
+
+// ejectsAgain tells whether both are ejections of the same drive's medium.
+func (ev Event) ejectsAgain(before Event) bool {
+	return ev.Disk != nil && before.Disk != nil && ev.Disk.Vdev == before.Disk.Vdev &&
+		ev.Domid == before.Domid && ev.Uuid == before.Uuid
+}
 
 // drives are those of a domain that the hub listens to.
 type drives struct {
@@ -86,8 +94,9 @@ func (h *Host) armEjects(domid libxl.Domid, tell func(*libxl.Event)) (disarm fun
 			continue
 		}
 		id := h.loop.Handle(func(ev *libxl.Event) {
-			// libxl looks for the name in the guest's folder, where it is not.
-			if eject, ok := ev.TypeUnion.(*libxl.EventTypeUnionDiskEject); ok && eject.Disk.Vdev == "" {
+			// libxl looks for the name in the guest's folder, where it is not, unless the
+			// guest has written one there.
+			if eject, ok := ev.TypeUnion.(*libxl.EventTypeUnionDiskEject); ok {
 				eject.Disk.Vdev = d.Vdev
 			}
 			tell(ev)

@@ -3,6 +3,7 @@ package xenlight
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/go-xenlight/xenlight/libxl"
@@ -151,7 +152,11 @@ func (w *watcher) push(end bool, err error, events ...Event) {
 	if w.ended {
 		return
 	}
-	w.queue = append(w.queue, events...)
+	for _, ev := range events {
+		if !slices.ContainsFunc(w.queue, ev.ejectsAgain) {
+			w.queue = append(w.queue, ev)
+		}
+	}
 	w.ended, w.err = end, err
 	select {
 	case w.more <- struct{}{}:

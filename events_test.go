@@ -220,6 +220,47 @@ func TestADomainThatIsCreatedWhileAWatchBeginsIsKnown(t *testing.T) {
 	}
 }
 
+func TestAGuestThatEjectsInALoopFillsNoQueue(t *testing.T) {
+	var d domains
+	d.now(dom(1, 1, ""), dom(2, 2, ""))
+	guests := map[libxl.Domid]func(*libxl.Event){}
+	b := newHub(d.get, func(domid libxl.Domid, tell func(*libxl.Event)) (func(), error) {
+		guests[domid] = tell
+		return func() {}, nil
+	})
+	w := &watcher{ejects: true, more: make(chan struct{}, 1)}
+	if err := b.join(w); err != nil {
+		t.Fatal(err)
+	}
+	eject := func(domid libxl.Domid, vdev string) {
+		guests[domid](&libxl.Event{Type: libxl.EventTypeDiskEject,
+			TypeUnion: &libxl.EventTypeUnionDiskEject{Disk: libxl.DeviceDisk{Vdev: vdev}}})
+	}
+	told := func() (all []string) {
+		for len(w.queue) > 0 {
+			ev, err := w.next(t.Context(), t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fmt.Sprint(ev.Domid, ev.Disk.Vdev))
+		}
+		return all
+	}
+	for range 100 {
+		for _, vdev := range []string{"hdc", "hdd"} {
+			eject(1, vdev)
+			eject(2, vdev)
+		}
+	}
+	if got, want := told(), []string{"1hdc", "2hdc", "1hdd", "2hdd"}; !slices.Equal(got, want) {
+		t.Errorf("got %d: %.10q, want %q", len(got), got, want)
+	}
+	eject(1, "hdc")
+	if got := told(); len(got) != 1 {
+		t.Errorf("after all is fetched: got %q", got)
+	}
+}
+
 func TestWatchersThatLeaveAreForgotten(t *testing.T) {
 	var d domains
 	d.now(dom(1, 1, ""))

@@ -204,7 +204,8 @@ void libxl_evdisable_disk_eject(struct ctx *c, struct evgen *e)
     free(e);
 }
 
-/* The guest ejects the medium: only the first who listens is told. */
+/* The guest ejects the medium, and has given the drive a name of its own: only
+ * the first who listens is told. */
 int libxl_cdrom_insert(struct ctx *c, uint32_t domid, void *disk, const struct how *how)
 {
     (void)disk;
@@ -212,7 +213,7 @@ int libxl_cdrom_insert(struct ctx *c, uint32_t domid, void *disk, const struct h
     for (struct evgen *e = c->ejects; e; e = e->next)
         if (e->domid == domid) {
             char *ev = queue(c, EJECT, domid, e->user);
-            FIELD(ev, char *, OFF_libxl_event_u_disk_eject_disk + OFF_libxl_device_disk_vdev) = strdup("hdc");
+            FIELD(ev, char *, OFF_libxl_event_u_disk_eject_disk + OFF_libxl_device_disk_vdev) = strdup("guest");
             break;
         }
     int rc = begin(c, INLINE, domid, how, 0, NULL, 0);
