@@ -111,12 +111,13 @@ func (f *frame) onConsole(report func(libxl.Domid)) (how *capi.AsyncprogressHow,
 // entries and its device model. If it is aborted, part of that may remain: call
 // it again. As long as another process maps memory of the domain, [Host.DomainInfo]
 // and [Host.ListDomain] go on to show it, as dying. If the domain has shut down
-// before, the watches are told why. libxl.ErrorDomainNotfound means that there is
-// no such domain. It calls libxl_domain_destroy.
+// before, the watches are told why, those of the process's other Hosts too, unless
+// these are busy for a second. libxl.ErrorDomainNotfound means that there is no
+// such domain. It calls libxl_domain_destroy.
 func (h *Host) DomainDestroy(ctx context.Context, domid libxl.Domid) error {
 	f := h.beginDomain(capi.FnDomainDestroy, domid)
 	if f.err == nil {
-		h.events.glance(ctx)
+		h.events.glanceAll(ctx)
 	}
 	return f.operate(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainDestroy(c, uint32(domid), how)

@@ -2,6 +2,7 @@ package xenlight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -146,10 +147,10 @@ func TestASequenceThatIsUsedAgainEnds(t *testing.T) {
 }
 
 func TestTheReasonOfADomainThatIsDestroyedAtOnceIsTold(t *testing.T) {
-	h := openFake(t)
+	h, other := openFake(t), openFake(t)
 	const rounds = 100
 	events := h.Events(t.Context())
-	for range rounds {
+	for i := range rounds {
 		domid, err := h.DomainCreateNew(t.Context(), fakeGuest(fakexl.Ends(fakexl.Create(fakexl.Inline, 0), libxl.ShutdownReasonCrash)))
 		if err == nil {
 			err = h.DomainUnpause(t.Context(), domid)
@@ -161,7 +162,7 @@ func TestTheReasonOfADomainThatIsDestroyedAtOnceIsTold(t *testing.T) {
 			}
 		}
 		if err == nil {
-			err = h.DomainDestroy(t.Context(), domid)
+			err = []*Host{h, other}[i%2].DomainDestroy(t.Context(), domid)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -179,4 +180,41 @@ func TestTheReasonOfADomainThatIsDestroyedAtOnceIsTold(t *testing.T) {
 	if n := told[libxl.EventTypeDomainShutdown]; n != rounds {
 		t.Errorf("%d of %d shutdowns were told", n, rounds)
 	}
+}
+
+func TestAHostDestroysWhatTheHubsOfAllOthersHaveSeen(t *testing.T) {
+	h := openFake(t)
+	var d domains
+	d.now(dom(1, 1, ""))
+	seen, busy := newHub(d.get, nil), make(chan struct{})
+	looking := newHub(func() ([]libxl.Dominfo, error) {
+		<-busy
+		return nil, nil
+	}, nil)
+	looking.watchers[&watcher{more: make(chan struct{}, 1)}] = struct{}{}
+	for _, other := range []*hub{looking, seen} {
+		hubs.Store(other, nil)
+		defer hubs.Delete(other)
+	}
+	told := watchHub(t, seen)
+	d.now(dom(1, 1, "shutdown crash"))
+	// Nothing else ends what waits for the one that is busy.
+	if err := h.DomainDestroy(context.Background(), 1<<14); !errors.Is(err, libxl.ErrorDomainNotfound) {
+		t.Error(err)
+	}
+	close(busy)
+	if got := told(); got != "1/1 crash" {
+		t.Errorf("got %q", got)
+	}
+	known := func() bool {
+		_, ok := hubs.Load(h.events)
+		return ok
+	}
+	if !known() {
+		t.Error("the hub of an open Host is not known")
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hub of a closed Host to be forgotten", func() bool { return !known() })
 }

@@ -219,6 +219,24 @@ func (b *hub) glance(ctx context.Context) {
 	}
 }
 
+// hubs are those of the process's Hosts that are neither closed nor broken.
+var hubs sync.Map // of *hub
+
+// glanceAll has the hubs of all Hosts glance. Those of others may be busy with a
+// guest of theirs: it waits for them no longer than a look is apart from the next.
+func (b *hub) glanceAll(ctx context.Context) {
+	brief, cancel := context.WithTimeout(ctx, pollInterval)
+	defer cancel()
+	var others sync.WaitGroup
+	for other := range hubs.Range {
+		if other != b {
+			others.Go(func() { other.(*hub).glance(brief) })
+		}
+	}
+	b.glance(ctx)
+	others.Wait()
+}
+
 // creating says that a creation begins, which over ends. It must enclose born.
 func (b *hub) creating() (over func()) {
 	b.mu.Lock()

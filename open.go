@@ -146,6 +146,8 @@ func Open(opts ...Option) (*Host, error) {
 	_, _ = l.Call(l.Life(), func(c capi.Ctx) int32 { lib.GetVersionInfo(c); return 0 })
 	h := &Host{lib: lib, loop: l}
 	h.events = newHub(h.ListDomain, h.armEjects)
+	hubs.Store(h.events, nil)
+	context.AfterFunc(l.Life(), func() { hubs.Delete(h.events) })
 	go h.events.run(l.Life(), l.Released())
 	return h, nil
 }
