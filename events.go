@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/go-xenlight/xenlight/internal/loop"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -119,7 +120,7 @@ type watcher struct {
 func (w *watcher) next(ctx, life context.Context) (*Event, error) {
 	for over := false; ; {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, loop.Reason(ctx)
 		}
 		w.mu.Lock()
 		if len(w.queue) > 0 {

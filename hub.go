@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-xenlight/xenlight/internal/loop"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -85,7 +86,7 @@ func (b *hub) all() []*watcher {
 // enlist is join, but waits no longer than ctx lasts: libxl may be busy.
 func (b *hub) enlist(ctx context.Context, w *watcher) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return loop.Reason(ctx)
 	}
 	joined := make(chan error, 1)
 	go func() { joined <- b.join(w) }()
@@ -98,7 +99,7 @@ func (b *hub) enlist(ctx context.Context, w *watcher) error {
 				b.leave(w)
 			}
 		}()
-		return context.Cause(ctx)
+		return loop.Reason(ctx)
 	}
 }
 

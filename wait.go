@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-xenlight/xenlight/internal/loop"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -73,7 +74,7 @@ func poll(ctx context.Context, late *Error, holds func() (bool, error)) error {
 	case err := <-held:
 		return err
 	case <-ctx.Done():
-		late.Err = context.Cause(ctx)
+		late.Err = loop.Reason(ctx)
 		return late
 	}
 }

@@ -15,14 +15,14 @@ import (
 )
 
 var daemonChecks = []check{
-	{loopSection, "hundreds of operations wait without a thread each, and are all cancelled", checkHundreds},
+	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
 	{loopSection, "CloseContext names what has not ended", checkCloseContext},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
 }
 
-func checkHundreds(t *T) {
+func checkWaiting(t *T) {
 	// Whoever asks a guest to shut down looks at what all ask who ask the same one.
-	const guests, each = 32, 8
+	const guests, each = 16, 8
 	var all []*guest
 	for range guests {
 		g := t.create(t.tiny(t.plain(), "tiny=ignore"))
