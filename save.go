@@ -136,8 +136,8 @@ func SendBack(w io.Writer) CreateOption {
 // [Host.DomainUnpause] lets it go on. No other domain may have its name. It calls
 // libxl_domain_create_restore.
 //
-// No byte of r is read that follows the saved domain. A Read that lasts is not
-// waited for when ctx is over.
+// No byte of r is read that follows the saved domain. When it returns with an
+// error, a Read that lasts is not waited for, and no other begins.
 //
 // Params may be nil. They are for checkpointed streams, which are read to their
 // end: then it returns as soon as the sender is gone. StreamVersion must be 2,

@@ -239,11 +239,19 @@ func (s *streams) input(ctx context.Context, name string, r io.Reader, kind stre
 		if _, err := w.Write(head); err != nil {
 			return
 		}
-		for unread(w) > 0 {
+		for {
+			n, err := unread(w)
+			if err != nil {
+				return // closed: libxl did not want the head
+			}
+			if n == 0 {
+				break
+			}
 			time.Sleep(time.Millisecond)
 		}
 		close(begun)
-		if err := copyStream(w, r, kind); err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, os.ErrClosed) {
+		closed := func() error { _, err := unread(w); return err }
+		if err := copyStream(w, fromUser{r, closed}, kind); err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, os.ErrClosed) {
 			failed <- err
 		}
 	}()
@@ -258,14 +266,28 @@ func (s *streams) input(ctx context.Context, name string, r io.Reader, kind stre
 	}}, nil
 }
 
+// fromUser is the user's reader, of which nothing is read once over says why.
+type fromUser struct {
+	r    io.Reader
+	over func() error
+}
+
+func (f fromUser) Read(b []byte) (int, error) {
+	if err := f.over(); err != nil {
+		return 0, err
+	}
+	return f.r.Read(b)
+}
+
 // savedHead is the head of a stream of version 2: libxl's name and version, no
 // options, and the record that says that libxc's part follows.
 var savedHead = []byte("LibxlFmt\x00\x00\x00\x02\x00\x00\x00\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00")
 
 func readHead(ctx context.Context, r io.Reader) ([]byte, error) {
 	head, read := make([]byte, headSize), make(chan error, 1)
+	over := func() error { return context.Cause(ctx) }
 	go func() {
-		_, err := io.ReadFull(r, head)
+		_, err := io.ReadFull(fromUser{r, over}, head)
 		read <- err
 	}()
 	select {
@@ -365,46 +387,4 @@ func checkOpen(name string, x any, access int) error {
 			unix.O_RDONLY: "is not open for reading", unix.O_WRONLY: "is not open for writing"}[access]}
 	}
 	return nil
-}
-
-// pipeSize lets libxl go on for a while when the other side is slow.
-const pipeSize = 1 << 20
-
-// unread is how many bytes of a pipe nobody has read yet.
-func unread(pipe *os.File) (n int) {
-	if raw, err := pipe.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	}
-	return n
-}
-
-// pipeFrom makes a pipe of which we read, pipeTo one to which we write. libxl's
-// end blocks; ours waits in Go's poller.
-func pipeFrom() (r *os.File, fd int, err error) {
-	fds, err := pipe(0)
-	if err != nil {
-		return nil, -1, err
-	}
-	return os.NewFile(uintptr(fds[0]), "pipe from libxl"), fds[1], nil
-}
-
-func pipeTo() (fd int, w *os.File, err error) {
-	fds, err := pipe(1)
-	if err != nil {
-		return -1, nil, err
-	}
-	return fds[0], os.NewFile(uintptr(fds[1]), "pipe to libxl"), nil
-}
-
-func pipe(ours int) (fds [2]int, err error) {
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return fds, fmt.Errorf("pipe: %w", err)
-	}
-	unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize) // a smaller one does too
-	if err := unix.SetNonblock(fds[ours], true); err != nil {
-		unix.Close(fds[0])
-		unix.Close(fds[1])
-		return fds, fmt.Errorf("pipe: %w", err)
-	}
-	return fds, nil
 }

@@ -363,6 +363,14 @@ int libxl_domain_create_new(struct ctx *c, char *cfg, uint32_t *domid, const str
     return rc;
 }
 
+/* It reads nothing. */
+int libxl_domain_create_restore(struct ctx *c, char *cfg, uint32_t *domid, int fd, int back, const void *params,
+                                const struct how *how, const struct progress *progress)
+{
+    (void)fd, (void)back, (void)params;
+    return libxl_domain_create_new(c, cfg, domid, how, progress);
+}
+
 static int on_domain(struct ctx *c, uint32_t domid, const struct how *how, int reason)
 {
     struct domain *d;

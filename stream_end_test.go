@@ -1,0 +1,113 @@
+package xenlight
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/go-xenlight/xenlight/internal/fakexl"
+	"github.com/go-xenlight/xenlight/internal/leak"
+	"github.com/go-xenlight/xenlight/libxl"
+)
+
+// These tests are about where streams end.
+
+// gone waits until the goroutines have ended that were not there before.
+func gone(t *testing.T, before leak.Process) {
+	t.Helper()
+	for _, s := range before.Since() {
+		t.Errorf("it lasts: %s", s)
+	}
+}
+
+func TestWhatLibxlDoesNotRestoreIsNotRead(t *testing.T) {
+	r := strings.NewReader(string(savedDomain(100)))
+	rest := r.Len() - headSize
+	before := leak.Look()
+	s, err := newStreams().input(t.Context(), "r", r, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := dup(t, s)
+	eventually(t, "the head", func() bool { n, _ := unread(f); return n == headSize })
+	f.Close()
+	if err := s.close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	gone(t, before)
+	if r.Len() != rest {
+		t.Errorf("%d bytes were read after the head", rest-r.Len())
+	}
+
+	h := openFake(t)
+	r.Seek(0, io.SeekStart)
+	before = leak.Look()
+	guest := fakeGuest(fakexl.Create(fakexl.HalfWay, 20*time.Millisecond))
+	if _, err := h.DomainCreateRestore(t.Context(), guest, r, nil); outcomeOf(err).code != libxl.ErrorFail {
+		t.Errorf("DomainCreateRestore: %v", err)
+	}
+	gone(t, before)
+	if r.Len() != rest {
+		t.Errorf("%d bytes were read after the head", rest-r.Len())
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
+
+func TestNothingIsReadOnceTheStreamIsClosed(t *testing.T) {
+	text := savedDomain(12)
+	for at := headSize; at < len(text); at++ {
+		opened, left := make(chan *stream, 1), bytes.NewReader(text)
+		var reads atomic.Int64
+		r := readFunc(func(b []byte) (int, error) {
+			if reads.Add(1) == int64(at)+1 {
+				if err := (<-opened).close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			}
+			return left.Read(b)
+		})
+		before := leak.Look()
+		s, err := newStreams().input(t.Context(), "r", iotest.OneByteReader(r), saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := dup(t, s)
+		opened <- s
+		io.Copy(io.Discard, f)
+		f.Close()
+		gone(t, before)
+		if n := reads.Load() - int64(at) - 1; n != 0 {
+			t.Fatalf("closed at %d: then %d bytes were read", at, n)
+		}
+	}
+}
+
+func TestNoHeadIsReadOnceTheContextIsOver(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	left, returned := bytes.NewReader(savedDomain(0)), make(chan struct{})
+	var reads atomic.Int64
+	r := readFunc(func(b []byte) (int, error) {
+		reads.Add(1)
+		cancel()
+		<-returned
+		return left.Read(b)
+	})
+	before := leak.Look()
+	if _, err := newStreams().input(ctx, "r", iotest.OneByteReader(r), saved); !errors.Is(err, context.Canceled) {
+		t.Errorf("input: %v", err)
+	}
+	close(returned)
+	gone(t, before)
+	if n := reads.Load(); n != 1 {
+		t.Errorf("then %d bytes were read", n-1)
+	}
+}
