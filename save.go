@@ -45,7 +45,7 @@ func (h *Host) DomainSuspend(ctx context.Context, domid libxl.Domid, w io.Writer
 	for _, o := range opts {
 		flags |= int32(o)
 	}
-	fd := f.output("w", w, saved)
+	fd := f.output(ctx, "w", w, saved)
 	return f.suspend(ctx, func(c capi.Ctx, how *capi.AsyncopHow) int32 {
 		return h.lib.DomainSuspend(c, uint32(domid), fd, flags, how)
 	})
@@ -167,7 +167,7 @@ func (h *Host) DomainCreateRestore(ctx context.Context, cfg *libxl.DomainConfig,
 	f.check(checkCreate(cfg, runtime.GOARCH))
 	fd, answer := f.input(ctx, "r", r, kind), int32(-1)
 	if o.sendBack != nil {
-		answer = f.output("SendBack", o.sendBack, back)
+		answer = f.output(ctx, "SendBack", o.sendBack, back)
 	}
 	return h.create(ctx, f, cfg, o, func(c capi.Ctx, config capi.Ptr, domid *uint32, op *capi.AsyncopHow, progress *capi.AsyncprogressHow) int32 {
 		return h.lib.DomainCreateRestore(c, config, domid, fd, answer, how, op, progress)
@@ -229,7 +229,7 @@ func (h *Host) DomainSoftReset(ctx context.Context, cfg *libxl.DomainConfig, dom
 func (h *Host) DomainRemusStart(ctx context.Context, info *libxl.DomainRemusInfo, domid libxl.Domid, w io.Writer, r io.Reader) error {
 	f := h.beginDomain(capi.FnDomainRemusStart, domid)
 	how, answer := in(f, info), int32(-1)
-	fd := f.output("w", w, checkpointed)
+	fd := f.output(ctx, "w", w, checkpointed)
 	if r != nil {
 		answer = f.input(ctx, "r", r, back)
 	}

@@ -119,8 +119,8 @@ const (
 )
 
 // output is the descriptor of what libxl is to write to.
-func (f *frame) output(name string, w io.Writer, kind streamKind) int32 {
-	return f.stream(func(s *streams) (*stream, error) { return s.output(name, w, kind) })
+func (f *frame) output(ctx context.Context, name string, w io.Writer, kind streamKind) int32 {
+	return f.stream(func(s *streams) (*stream, error) { return s.output(ctx, name, w, kind) })
 }
 
 // input is the descriptor of what libxl is to read. It waits for the head of the
@@ -167,7 +167,7 @@ func (s *stream) close() error {
 // the operation is aborted or w fails, what still comes is thrown away, for libxl
 // must not wait for a peer that does not read, and close does not wait for a
 // Write that lasts.
-func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, error) {
+func (s *streams) output(ctx context.Context, name string, w io.Writer, kind streamKind) (*stream, error) {
 	if err := checkOpen(name, w, unix.O_WRONLY); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, er
 	if err != nil {
 		return nil, err
 	}
-	from := struct{ io.Reader }{r}
+	from, to := struct{ io.Reader }{r}, toUser{w, name, []context.Context{ctx, s.ctx}}
 	stop := context.AfterFunc(s.ctx, func() { io.Copy(io.Discard, from) })
 	begun, copied := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -190,14 +190,14 @@ func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, er
 		}
 		err = nil // so little can be all there is
 		if n > 0 {
-			_, err = w.Write(head[:n])
+			_, err = to.Write(head[:n])
 		}
 		if err == nil {
-			_, err = io.Copy(struct{ io.Writer }{w}, from)
+			_, err = io.Copy(to, from)
 		}
 		copied <- err
 		if err != nil {
-			s.cancel(because(name, err))
+			s.cancel(err)
 			io.Copy(io.Discard, from)
 		}
 	}()
@@ -206,11 +206,29 @@ func (s *streams) output(name string, w io.Writer, kind streamKind) (*stream, er
 		case err = <-copied:
 		case <-s.ctx.Done():
 		}
-		if !stop() {
+		if !stop() { // some of it may have been thrown away
 			return context.Cause(s.ctx)
 		}
-		return because(name, err)
+		return err
 	}}, nil
+}
+
+// toUser is the user's writer, to which nothing is written once one of the
+// contexts is over.
+type toUser struct {
+	w    io.Writer
+	name string
+	ctxs []context.Context
+}
+
+func (t toUser) Write(b []byte) (int, error) {
+	for _, ctx := range t.ctxs {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+	n, err := t.w.Write(b)
+	return n, because(t.name, err)
 }
 
 // input makes a stream of what is read from r, of a saved domain up to its end and

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-xenlight/xenlight/internal/fakexl"
 	"github.com/go-xenlight/xenlight/internal/leak"
+	"github.com/go-xenlight/xenlight/internal/loop"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
@@ -109,5 +110,70 @@ func TestNoHeadIsReadOnceTheContextIsOver(t *testing.T) {
 	gone(t, before)
 	if n := reads.Load(); n != 1 {
 		t.Errorf("then %d bytes were read", n-1)
+	}
+}
+
+// lasting is a writer whose first Write lasts, and which counts.
+type lasting struct {
+	began, end chan struct{}
+	bytes      atomic.Int64
+}
+
+func (l *lasting) Write(b []byte) (int, error) {
+	if l.bytes.Add(int64(len(b))) == int64(len(b)) {
+		close(l.began)
+		<-l.end
+	}
+	return len(b), nil
+}
+
+func TestNothingIsWrittenOnceTheContextIsOver(t *testing.T) {
+	const before, during, after = 0, 1, 2 // the first Write
+	for i := range 60 {
+		when, internal := i%3, i%2 == 0 // as when a Host is closed, or another stream fails
+		if when == before && internal {
+			continue
+		}
+		was := leak.Look()
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &lasting{began: make(chan struct{}), end: make(chan struct{})}
+		all := newStreams()
+		s, err := all.output(ctx, "w", w, saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.all = append(all.all, s)
+		all.taken.Store(true) // libxl has the operation
+		op, want := all.hold(ctx), int64(0)
+		if when != before {
+			save(t, s, savedDomain(0)[:headSize+1])
+			<-w.began
+			want = headSize + 1
+		}
+		if when == after {
+			close(w.end)
+			save(t, s, []byte("more"))
+			want += 4
+			eventually(t, "the second Write", func() bool { return w.bytes.Load() == want })
+		}
+		if internal {
+			all.cancel(context.Canceled)
+		} else {
+			cancel()
+		}
+		if when != after {
+			close(w.end)
+		}
+		save(t, s, make([]byte, 3*pipeSize))
+		<-op.Done()
+		// The abort has come too late.
+		if out := all.drain(loop.Outcome{}); !errors.Is(out.Err, context.Canceled) || strings.Contains(out.Err.Error(), "w:") {
+			t.Errorf("%d: drain: %v", i, out.Err)
+		}
+		cancel()
+		gone(t, was)
+		if n := w.bytes.Load(); n != want {
+			t.Errorf("%d: %d bytes are written, want %d", i, n, want)
+		}
 	}
 }

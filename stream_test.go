@@ -66,7 +66,7 @@ func TestWhatLibxlWritesReachesAnything(t *testing.T) {
 	for _, text := range [][]byte{savedDomain(10), savedDomain(3 * pipeSize), []byte("too short")} {
 		var b bytes.Buffer
 		all := newStreams()
-		s, err := all.output("w", &b, saved)
+		s, err := all.output(t.Context(), "w", &b, saved)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 func TestAWriterThatFailsAbortsTheOperationOnceItHasBegun(t *testing.T) {
 	mine := errors.New("mine")
 	all := newStreams()
-	s, err := all.output("w", failing{mine}, saved)
+	s, err := all.output(t.Context(), "w", failing{mine}, saved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
 	w := make(stalled)
 	defer close(w)
 	all := newStreams()
-	s, err := all.output("w", w, saved)
+	s, err := all.output(ctx, "w", w, saved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
 func TestWhatIsCancelledBeforeLibxlHasItNeverBegins(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	all := newStreams()
-	s, err := all.output("w", io.Discard, saved)
+	s, err := all.output(ctx, "w", io.Discard, saved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,14 +299,14 @@ func TestBadStreamsAreFieldErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := newStreams()
-	_, err1 := all.output("w", r, saved)
+	_, err1 := all.output(t.Context(), "w", r, saved)
 	_, err2 := all.input(t.Context(), "w", w, saved)
 	r.Close()
 	w.Close()
-	_, err3 := all.output("w", w, saved)
+	_, err3 := all.output(t.Context(), "w", w, saved)
 	_, err4 := all.input(t.Context(), "w", nil, saved)
-	_, err5 := all.output("w", nil, saved)
-	_, err6 := all.output("w", (*os.File)(nil), saved)
+	_, err5 := all.output(t.Context(), "w", nil, saved)
+	_, err6 := all.output(t.Context(), "w", (*os.File)(nil), saved)
 	_, err7 := all.input(t.Context(), "w", strings.NewReader(strings.Repeat("no domain ", 10)), saved)
 	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
 		var field *FieldError
