@@ -1,7 +1,9 @@
 package xenlight
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +29,27 @@ func control(pipe *os.File, f func(fd int) (int, error)) (n int, err error) {
 		return 0, os.ErrClosed
 	}
 	return n, err
+}
+
+// fromLibxl is what an operation writes to a pipe. The pipe itself may not end with
+// it: each child that libxl forks meanwhile for something else has a copy of the
+// other end. A deadline says that the operation has ended, and its helper with it:
+// then all is in the pipe, and the end is where that is empty.
+type fromLibxl struct{ pipe *os.File }
+
+func (f fromLibxl) Read(b []byte) (int, error) {
+	n, err := f.pipe.Read(b)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	n, err = control(f.pipe, func(fd int) (int, error) { return unix.Read(fd, b) })
+	switch {
+	case err == nil && n > 0:
+		return n, nil
+	case err == nil, errors.Is(err, unix.EAGAIN):
+		return 0, io.EOF
+	}
+	return 0, err
 }
 
 // pipeFrom makes a pipe of which we read, pipeTo one to which we write. libxl's

@@ -175,7 +175,7 @@ func (s *streams) output(ctx context.Context, name string, w io.Writer, kind str
 	if err != nil {
 		return nil, err
 	}
-	from, to := struct{ io.Reader }{r}, toUser{w, name, []context.Context{ctx, s.ctx}}
+	from, to := fromLibxl{r}, toUser{w, name, []context.Context{ctx, s.ctx}}
 	stop := context.AfterFunc(s.ctx, func() { io.Copy(io.Discard, from) })
 	begun, copied := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -202,6 +202,7 @@ func (s *streams) output(ctx context.Context, name string, w io.Writer, kind str
 		}
 	}()
 	return &stream{fd: fd, written: true, begun: begun, finish: func() (err error) {
+		r.SetReadDeadline(time.Now()) // nothing more will come
 		select {
 		case err = <-copied:
 		case <-s.ctx.Done():

@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +22,127 @@ import (
 )
 
 // These tests are about where streams end.
+
+// drained is what drain says, while a child of another operation has a copy of
+// what libxl writes to.
+func drained(t *testing.T, all *streams, child *os.File) loop.Outcome {
+	t.Helper()
+	defer child.Close()
+	out := make(chan loop.Outcome, 1)
+	go func() { out <- all.drain(loop.Outcome{}) }()
+	select {
+	case o := <-out:
+		return o
+	case <-time.After(10 * time.Second):
+		t.Error("drain waits for the child")
+		child.Close()
+		return <-out
+	}
+}
+
+// sinks are writers of all sorts, each with a function that returns what has been
+// written to it, once that is all.
+func sinks(t *testing.T) map[string]func() (io.Writer, func() []byte) {
+	// Slowly, so that much is left when the operation has ended.
+	collect := func(r io.Reader, w io.WriteCloser) (io.Writer, func() []byte) {
+		all := make(chan []byte)
+		go func() {
+			var b bytes.Buffer
+			io.CopyBuffer(struct{ io.Writer }{&b}, struct{ io.Reader }{r}, make([]byte, 1000))
+			all <- b.Bytes()
+		}()
+		return w, func() []byte { w.Close(); return <-all }
+	}
+	ok := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string]func() (io.Writer, func() []byte){
+		"buffer": func() (io.Writer, func() []byte) {
+			var b bytes.Buffer
+			return &b, b.Bytes
+		},
+		"file": func() (io.Writer, func() []byte) {
+			f, err := os.Create(filepath.Join(t.TempDir(), "saved"))
+			ok(err)
+			return f, func() []byte {
+				f.Close()
+				b, err := os.ReadFile(f.Name())
+				ok(err)
+				return b
+			}
+		},
+		"pipe": func() (io.Writer, func() []byte) {
+			r, w, err := os.Pipe()
+			ok(err)
+			t.Cleanup(func() { r.Close() })
+			return collect(r, w)
+		},
+		"pipe of package io": func() (io.Writer, func() []byte) { return collect(io.Pipe()) },
+		"connection": func() (io.Writer, func() []byte) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			ok(err)
+			defer l.Close()
+			w, err := net.Dial("tcp", l.Addr().String())
+			ok(err)
+			r, err := l.Accept()
+			ok(err)
+			t.Cleanup(func() { r.Close() })
+			return collect(r, w)
+		},
+	}
+}
+
+func TestASavedStreamEndsWithItsOperation(t *testing.T) {
+	sizes := slices.Concat([]int{0, 1, headSize - 1, headSize, headSize + 1, headSize + 2, 3 * pipeSize}, slices.Repeat([]int{100, 40_000}, 50))
+	whole := savedDomain(3 * pipeSize)
+	for name, sink := range sinks(t) {
+		for _, size := range sizes {
+			text := whole[:size]
+			w, got := sink()
+			all := newStreams()
+			s, err := all.output(t.Context(), "w", w, saved)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.all = append(all.all, s)
+			child := dup(t, s)
+			save(t, s, text)
+			if out := drained(t, all, child); out.Err != nil {
+				t.Errorf("%s: drain: %v", name, out.Err)
+			}
+			if size > headSize && !begun(s) {
+				t.Errorf("%s: never begun: it could not be cancelled", name)
+			}
+			if b := got(); !bytes.Equal(b, text) {
+				t.Errorf("%s: got %d bytes of %d", name, len(b), size)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// A child of libxl's does not exec, and has a copy of all descriptors.
+func TestASavingDoesNotWaitForAnotherOperationsChild(t *testing.T) {
+	h := openFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var b bytes.Buffer
+	saving, other := make(chan error), make(chan error)
+	go func() { saving <- h.DomainSuspend(t.Context(), fakexl.Pause(fakexl.Wait, 200*time.Millisecond), &b) }()
+	eventually(t, "the saving", func() bool { return operations(t, h) == 1 })
+	go func() { other <- h.DomainPause(ctx, fakexl.Pause(fakexl.Child, fakexl.MaxLasts)) }()
+	if err := <-saving; err != nil || b.Len() != fakexl.Saved {
+		t.Errorf("DomainSuspend: %v, and %d bytes", err, b.Len())
+	}
+	cancel()
+	if err := <-other; outcomeOf(err).code != libxl.ErrorAborted {
+		t.Errorf("the child had ended before the saving did: %v", err)
+	}
+}
 
 // gone waits until the goroutines have ended that were not there before.
 func gone(t *testing.T, before leak.Process) {

@@ -55,6 +55,9 @@ func Pause(k Kind, lasts time.Duration) libxl.Domid {
 	return libxl.Domid(Create(k, min(lasts, MaxLasts)))
 }
 
+// Saved is how many bytes DomainSuspend writes, to whose domain Pause applies too.
+const Saved = 4096
+
 // Create is what the configuration's CInfo.Ssidref must be for a creation.
 func Create(k Kind, lasts time.Duration) uint32 {
 	return uint32(k) | uint32(lasts/time.Millisecond)<<4
