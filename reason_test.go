@@ -14,6 +14,8 @@ import (
 func TestACancelledContextIsTheReasonAndSoIsItsCause(t *testing.T) {
 	h := openFake(t)
 	cause := &Error{Op: "another one's", Code: libxl.ErrorGuestTimedout}
+	params := libxl.NewDomainRestoreParams()
+	params.StreamVersion = 2
 	domid := fakexl.Pause(fakexl.Wait, fakexl.MaxLasts)
 	for name, call := range map[string]func(context.Context) error{
 		"an operation": func(ctx context.Context) error { return h.DomainPause(ctx, domid) },
@@ -23,7 +25,7 @@ func TestACancelledContextIsTheReasonAndSoIsItsCause(t *testing.T) {
 		},
 		"a saving": func(ctx context.Context) error { return h.DomainSuspend(ctx, domid, new(bytes.Buffer)) },
 		"a restoring": func(ctx context.Context) error {
-			_, err := h.DomainCreateRestore(ctx, fakeGuest(0), new(bytes.Buffer), libxl.NewDomainRestoreParams())
+			_, err := h.DomainCreateRestore(ctx, fakeGuest(0), bytes.NewReader(savedHead), params)
 			return err
 		},
 		"a watch": func(ctx context.Context) error {

@@ -54,7 +54,7 @@ type stream struct {
 // newStreams prepares an operation.
 func newStreams() *streams {
 	s := &streams{}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(loop.Background())
 	return s
 }
 
@@ -78,7 +78,7 @@ func (s *streams) hold(ctx context.Context) context.Context {
 		select {
 		case <-ctx.Done():
 			if !s.taken.Swap(true) {
-				s.cancel(context.Cause(ctx))
+				s.cancel(loop.Reason(ctx))
 			}
 		case <-s.ctx.Done():
 		}
@@ -88,7 +88,7 @@ func (s *streams) hold(ctx context.Context) context.Context {
 			case <-s.ctx.Done():
 			}
 		}
-		s.cancel(context.Cause(ctx))
+		s.cancel(loop.Reason(ctx))
 	}()
 	return s.ctx
 }
@@ -97,7 +97,7 @@ func (s *streams) hold(ctx context.Context) context.Context {
 // have: it has failed, too, if not all has reached the user's writer.
 func (s *streams) drain(out loop.Outcome) loop.Outcome {
 	if s.refused {
-		out = loop.Outcome{Err: context.Cause(s.ctx)}
+		out = loop.Outcome{Err: loop.Reason(s.ctx)}
 	}
 	for _, one := range s.all {
 		if err := one.close(); out.Err == nil && (one.written || out.Code != 0) {
@@ -208,7 +208,7 @@ func (s *streams) output(ctx context.Context, name string, w io.Writer, kind str
 		case <-s.ctx.Done():
 		}
 		if !stop() { // some of it may have been thrown away
-			return context.Cause(s.ctx)
+			return loop.Reason(s.ctx)
 		}
 		return err
 	}}, nil
@@ -225,7 +225,7 @@ type toUser struct {
 func (t toUser) Write(b []byte) (int, error) {
 	for _, ctx := range t.ctxs {
 		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+			return 0, loop.Reason(ctx)
 		}
 	}
 	n, err := t.w.Write(b)
@@ -304,7 +304,7 @@ var savedHead = []byte("LibxlFmt\x00\x00\x00\x02\x00\x00\x00\x00" + "\x01\x00\x0
 
 func readHead(ctx context.Context, r io.Reader) ([]byte, error) {
 	head, read := make([]byte, headSize), make(chan error, 1)
-	over := func() error { return context.Cause(ctx) }
+	over := func() error { return loop.Reason(ctx) }
 	go func() {
 		_, err := io.ReadFull(fromUser{r, over}, head)
 		read <- err
@@ -313,7 +313,7 @@ func readHead(ctx context.Context, r io.Reader) ([]byte, error) {
 	case err := <-read:
 		return head, err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, loop.Reason(ctx)
 	}
 }
 
