@@ -20,6 +20,7 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "layout.h"
 
@@ -229,6 +230,15 @@ static int64_t now_ms(void)
     return tv.tv_sec * 1000LL + tv.tv_usec / 1000;
 }
 
+/* Sleeps; signals do not cut it short. */
+static void nap(intptr_t ms)
+{
+    struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+
+    while (nanosleep(&left, &left) && errno == EINTR)
+        ;
+}
+
 /* As libxl's logger does with what its save helper tells. */
 static void progress(struct ctx *c, int ms)
 {
@@ -246,7 +256,7 @@ static void child(struct ctx *c, struct op *op, int ms)
         return;
     progress(c, ms);
     say(c, op->kind == CHILD_FAIL ? ERROR : INFO, op->domid, __LINE__, "a child logs for %llu", (unsigned long long)op->user);
-    usleep(ms * 1000);
+    nap(ms);
     _exit(op->kind == CHILD_FAIL);
 }
 
@@ -254,7 +264,7 @@ static void *linger(void *ms)
 {
     if (!ms)
         pause();
-    usleep((intptr_t)ms * 1000);
+    nap((intptr_t)ms);
     return NULL;
 }
 
@@ -276,7 +286,7 @@ static int begin(struct ctx *c, uint32_t script, uint32_t domid, const struct ho
     switch (op->kind) {
     case BLOCK:
         progress(c, ms);
-        usleep(ms * 1000);
+        nap(ms);
         /* fall through */
     case INLINE:
         complete(c, op, 0);
