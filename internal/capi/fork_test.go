@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
-	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
@@ -112,7 +111,7 @@ func TestALibraryWithoutThoseLocksIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Free(p)
-	plan := (*forkPlan)(unsafe.Pointer(p))
+	plan := (*forkPlan)(p)
 	if plan.fork != libc || plan.zeroed[0].size+plan.zeroed[1].size+plan.zeroed[2].size != 0 {
 		t.Errorf("the plan is %+v", plan)
 	}

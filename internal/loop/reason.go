@@ -27,7 +27,7 @@ func Reason(ctx context.Context) error {
 	if err == nil {
 		return context.Cause(ctx)
 	}
-	if cause := context.Cause(user); cause != err {
+	if cause := context.Cause(user); !errors.Is(err, cause) {
 		return &stopped{err, cause}
 	}
 	return err
