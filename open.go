@@ -27,6 +27,13 @@
 // there is no such domain: [Error.Log] tells more. To list the devices of a domain
 // that is not there is libxl.ErrorDomainNotfound.
 //
+// # What cannot be caught
+//
+// libxl is C in the program's own process. When it finds no memory, or an assertion
+// of its own does not hold, it ends the process; no Go code can prevent that. What
+// is known to lead there is refused before. If xenstored dies the process lives on,
+// but the Host is broken: all its calls and watches end with [ErrBroken].
+//
 // # Beside libxl's functions
 //
 // [Host.Events] and [Host.DomainEvents] tell what happens to domains, and
@@ -74,7 +81,7 @@ type options struct {
 // records have libxl's source location and the domain as attributes "libxl" and
 // "domid", where libxl names them; the lines of libxl's child processes are there
 // too. Without a logger errors carry the lines that explain them all the same: see
-// [Error.Log].
+// [Error.Log]. The logger may use the Host, and even close it.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
