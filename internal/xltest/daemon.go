@@ -16,7 +16,6 @@ import (
 
 var daemonChecks = []check{
 	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
-	{loopSection, "CloseContext names what has not ended", checkCloseContext},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
 }
 
@@ -56,31 +55,6 @@ func checkWaiting(t *T) {
 	for _, g := range all {
 		g.destroy()
 	}
-}
-
-func checkCloseContext(t *T) {
-	config, stuck := t.stuck()
-	h := t.open()
-	created := make(chan error, 1)
-	go func() {
-		_, err := h.DomainCreateNew(t.ctx, config)
-		created <- err
-	}()
-	<-stuck
-	over, cancel := context.WithCancel(t.ctx)
-	cancel()
-	err := h.CloseContext(over)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), `DomainCreateNew of domain "`+config.CInfo.Name+`"`) {
-		t.Errorf("CloseContext: %v", err)
-	}
-	if _, err := h.ListDomain(); !errors.Is(err, xenlight.ErrClosed) {
-		t.Errorf("a call meanwhile: %v", err)
-	}
-	t.ok(h.Close(), "Close")
-	if err := <-created; !errors.Is(err, xenlight.ErrClosed) {
-		t.Errorf("DomainCreateNew: %v", err)
-	}
-	t.noDomain(config.CInfo.Uuid)
 }
 
 // records is a slog.Handler that keeps what it gets.

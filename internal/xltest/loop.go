@@ -40,7 +40,7 @@ var openChecks = []check{
 var loopChecks = []check{
 	{loopSection, "operations of many goroutines end, without a thread each", checkManyOperations},
 	{loopSection, "a cancelled context ends a creation and leaves nothing", checkCancel},
-	{loopSection, "Close aborts a creation that runs", checkCloseAborts},
+	{loopSection, "Close aborts a creation that runs, and CloseContext names it", checkCloseAborts},
 	{loopSection, "os/exec works while libxl reaps its own children", checkChildren},
 	{loopSection, "an operation with a context that is over is not begun", checkOver},
 }
@@ -253,6 +253,16 @@ func checkCloseAborts(t *T) {
 	// A Host does not only wait for the creation: other calls go on.
 	_, err := h.DomainInfo(nobody)
 	wantCode(t, "DomainInfo beside a creation", err, libxl.ErrorDomainNotfound)
+	over, cancel := context.WithCancel(t.ctx)
+	cancel()
+	err = h.CloseContext(over)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), `DomainCreateNew of domain "`+config.CInfo.Name+`"`) {
+		t.Errorf("CloseContext does not say what has not ended: %v", err)
+	}
+	_, err = h.ListDomain()
+	if !errors.Is(err, xenlight.ErrClosed) {
+		t.Errorf("ListDomain meanwhile: %v", err)
+	}
 	t.ok(h.Close(), "Close")
 	select {
 	case err := <-created:
