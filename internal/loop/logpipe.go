@@ -233,8 +233,9 @@ func (p *logPipe) close() {
 	<-p.readDone
 }
 
-// message finds the beginning of a message of libxl's stdio logger.
-var message = regexp.MustCompile(`(libxl|libxlu|\bxc|\bxs|\bxl): (debug|verbose|detail|progress|info|notice|warning|error|critical): `)
+// message finds the beginning of a message of libxl's stdio logger: which of Xen's
+// libraries it is of, and the level.
+var message = regexp.MustCompile(`(libxl|libxlu|domainbuilder|xencall(?::buffer)?|xendevicemodel|xenforeignmemory|xenhypfs|xenevtchn|gnttab|gntshr|\bxc|\bxs|\bxl): (debug|verbose|detail|progress|info|notice|warning|error|critical): `)
 
 // parseLine takes a line of libxl's stdio logger apart:
 //
