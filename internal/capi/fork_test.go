@@ -86,15 +86,15 @@ func TestAForkedChildDoesNotWaitForThreadsThatItHasNot(t *testing.T) {
 	locked := cfunc(t, forkTests(t), "fork_locked")
 	register, deregister := cfunc(t, handle, "xentoolcore__register_active_handle"), cfunc(t, handle, "xentoolcore__deregister_active_handle")
 	restrictAll := cfunc(t, handle, "xentoolcore_restrict_all")
-	status := func(replacement uintptr) int32 {
-		r, _, _ := purego.SyscallN(locked, replacement, uintptr(l.forkPlan), register, deregister, restrictAll)
+	status := func(replacement, patience uintptr) int32 {
+		r, _, _ := purego.SyscallN(locked, replacement, uintptr(l.forkPlan), register, deregister, restrictAll, patience)
 		return int32(r)
 	}
-	if s := status(forkChild); s != 0 {
+	if s := status(forkChild, 60); s != 0 {
 		t.Errorf("the child's status: %#x", s)
 	}
 	const sigalrm = 14 // by which a child ends that waits
-	if s := status(0); s != sigalrm {
+	if s := status(0, 2); s != sigalrm {
 		t.Errorf("after fork itself the child's status is %#x: the test tests nothing", s)
 	}
 }

@@ -83,8 +83,9 @@ static void *holder(void *unused)
 	return unused;
 }
 
-/* Forks while another thread has libxentoolcore's lock, which the child takes. */
-int fork_locked(replacement *fork_replacement, struct plan *plan, registers *reg, registers *dereg, restricts *all)
+/* Forks while another thread has libxentoolcore's lock, which the child takes, or
+ * ends after some seconds. */
+int fork_locked(replacement *fork_replacement, struct plan *plan, registers *reg, registers *dereg, restricts *all, unsigned patience)
 {
 	struct handle held = { .restricted = hold }, own = { 0 };
 	unsigned long thread;
@@ -101,7 +102,7 @@ int fork_locked(replacement *fork_replacement, struct plan *plan, registers *reg
 	child = fork_replacement ? fork_replacement(plan) : fork();
 	if (!child) {
 		signal(SIGALRM, 0);
-		alarm(2);
+		alarm(patience);
 		reg(&own);
 		dereg(&own);
 		_exit(0);
