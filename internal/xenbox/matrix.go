@@ -237,7 +237,7 @@ func matrixMain(args []string) (int, error) {
 			status = 1
 		}
 		for _, name := range h.outdated(untestableList) {
-			fmt.Fprintf(os.Stderr, "xenbox: %s: it was made, so take it off internal/xenbox/untestable.txt: %s\n", targets[i], name)
+			fmt.Fprintf(os.Stderr, "xenbox: %s: it has passed, so take it off internal/xenbox/untestable.txt: %s\n", targets[i], name)
 		}
 	}
 	var table bytes.Buffer

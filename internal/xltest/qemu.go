@@ -267,3 +267,13 @@ func checkShare(t *T) {
 	equal(t, "what the guest has written", string(answer), "written by the guest\n")
 	g.sh("umount /share")
 }
+
+// restored is ok for what starts QEMU with the state of an earlier one.
+func (t *T) restored(c *libxl.DomainConfig, err error, what string) {
+	// QEMU 11's words, for libxl has the state in a file.
+	const refusal = "migration to a file is not supported"
+	if text, _ := os.ReadFile("/var/log/xen/qemu-dm-" + c.CInfo.Name + ".log"); err != nil && strings.Contains(string(text), refusal) {
+		t.Cannot("this QEMU does not take its state from where libxl has it: %s", refusal)
+	}
+	t.ok(err, what)
+}

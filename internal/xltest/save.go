@@ -122,7 +122,7 @@ func checkSaveFile(t *T, kind libxl.DomainType) {
 	}
 	console := make(chan libxl.Domid, 1)
 	domid, err := t.Host.DomainCreateRestore(t.ctx, c, f, nil, xenlight.OnConsole(func(d libxl.Domid) { console <- d }))
-	t.ok(err, "DomainCreateRestore")
+	t.restored(c, err, "DomainCreateRestore")
 	g := t.adopt(c, domid)
 	select {
 	case d := <-console:
