@@ -105,7 +105,7 @@ func WithProgress(f func(Progress)) Option {
 // WithLibrary names the file of the libxenlight to use. The release is read from
 // the file. Without it, the environment variable XENLIGHT_LIBRARY names the
 // file; and without that, it is the installed library of the hypervisor's
-// release.
+// release. That a library that is named fits the hypervisor is not checked.
 func WithLibrary(path string) Option {
 	return func(o *options) { o.library = path }
 }
@@ -165,15 +165,11 @@ func (o *options) load() (*capi.Lib, error) {
 		load = capi.LoadUnproven
 	}
 	release, err := o.system.Hypervisor()
-	if o.library != "" {
-		// Whoever names a library may know a hypervisor that we do not.
-		if err != nil && !errors.Is(err, ErrUnknownRelease) {
-			return nil, err
-		}
-		return load(o.library)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if o.library != "" {
+		return load(o.library)
 	}
 	path, err := o.system.Find(release)
 	if err != nil {

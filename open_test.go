@@ -50,7 +50,8 @@ func TestOpenTellsFourReasonsApart(t *testing.T) {
 		{"no hypervisor", []Option{system(t, nil)}, "ErrNoXen", "does not run under Xen"},
 		{"a release of the future", []Option{system(t, dom0("77"))}, "ErrUnknownRelease", "Xen 4.77"},
 		{"no library", []Option{system(t, dom0("16"))}, "ErrNoLibrary", "libxenlight.so.4.16"},
-		{"a library that is not there", []Option{system(t, dom0("77")), WithLibrary("/nonexistent/lib.so")}, "ErrNoLibrary", "/nonexistent/lib.so"},
+		{"a release of the future with a library of another", []Option{system(t, dom0("77")), WithLibrary("/nonexistent/lib.so")}, "ErrUnknownRelease", "Xen 4.77"},
+		{"a library that is not there", []Option{system(t, dom0("17")), WithLibrary("/nonexistent/lib.so")}, "ErrNoLibrary", "/nonexistent/lib.so"},
 		{"no hypervisor, but a library", []Option{system(t, nil), WithLibrary("/nonexistent/lib.so")}, "ErrNoXen", ""},
 	}
 	t.Setenv("XENLIGHT_LIBRARY", "")
