@@ -262,14 +262,8 @@ func TestNothingIsWrittenOnceTheContextIsOver(t *testing.T) {
 		was := leak.Look()
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &lasting{began: make(chan struct{}), end: make(chan struct{})}
-		all := newStreams()
-		s, err := all.output(ctx, "w", w, saved)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.all = append(all.all, s)
-		all.taken.Store(true) // libxl has the operation
-		op, want := all.hold(ctx), int64(0)
+		all, s, op := running(t, ctx, w)
+		want := int64(0)
 		if when != before {
 			save(t, s, savedDomain(0)[:headSize+1])
 			<-w.began

@@ -243,18 +243,24 @@ type stalled chan struct{}
 func (s stalled) Write(b []byte) (int, error) { <-s; return len(b), nil }
 func (s stalled) Read(b []byte) (int, error)  { <-s; return 0, io.EOF }
 
-func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	w := make(stalled)
-	defer close(w)
-	all := newStreams()
+// running makes the stream to w of an operation that libxl has.
+func running(t *testing.T, ctx context.Context, w io.Writer) (all *streams, s *stream, op context.Context) {
+	t.Helper()
+	all = newStreams()
 	s, err := all.output(ctx, "w", w, saved)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all.all = append(all.all, s)
-	all.taken.Store(true) // libxl has the operation
-	op := all.hold(ctx)
+	all.taken.Store(true)
+	return all, s, all.hold(ctx)
+}
+
+func TestCancellationWaitsUntilLibxlCanStandItAndForNobodyElse(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := make(stalled)
+	defer close(w)
+	all, s, op := running(t, ctx, w)
 	cancel()
 	save(t, s, savedHead)
 	select {

@@ -252,8 +252,7 @@ func checkShare(t *T) {
 	// Debian's QEMU 10 does not serve what libxl starts it for.
 	const refusal = "does not support hotplugging"
 	t.until("QEMU to serve the folder", func() bool {
-		text, _ := os.ReadFile("/var/log/xen/qemu-dm-" + c.CInfo.Name + ".log")
-		if strings.Contains(string(text), refusal) {
+		if qemuSays(c, refusal) {
 			t.Cannot("this QEMU cannot share folders with PV guests: it %s", refusal)
 		}
 		state, _ := xenstoreRead(g.backendPath("9pfs", 0) + "/state")
@@ -272,8 +271,14 @@ func checkShare(t *T) {
 func (t *T) restored(c *libxl.DomainConfig, err error, what string) {
 	// QEMU 11's words, for libxl has the state in a file.
 	const refusal = "migration to a file is not supported"
-	if text, _ := os.ReadFile("/var/log/xen/qemu-dm-" + c.CInfo.Name + ".log"); err != nil && strings.Contains(string(text), refusal) {
+	if err != nil && qemuSays(c, refusal) {
 		t.Cannot("this QEMU does not take its state from where libxl has it: %s", refusal)
 	}
 	t.ok(err, what)
+}
+
+// qemuSays tells whether a guest's QEMU has said something on its standard error.
+func qemuSays(c *libxl.DomainConfig, words string) bool {
+	text, _ := os.ReadFile("/var/log/xen/qemu-dm-" + c.CInfo.Name + ".log")
+	return strings.Contains(string(text), words)
 }
