@@ -87,18 +87,21 @@ func TestConsoleTailIsItsEnd(t *testing.T) {
 	}
 }
 
-func TestResetsOfGuestsAreFound(t *testing.T) {
+func TestFaultsOfTheEmulationAreFound(t *testing.T) {
 	for text, want := range map[string]string{
 		"(XEN) d5v0 Triple fault - invoking HVM shutdown action 1\r\n":                      "d5v0 Triple fault",
 		"(XEN) boot\r\n(XEN) [   12.345678] d12v3 Triple fault - invoking HVM shutdown\r\n": "d12v3 Triple fault",
 		"(XEN) d0v0 Triple fault\r\n(XEN) d5v0 Double fault\r\n":                            "",
+		"[    3.163570] Oops: int3: 0000 [#1] SMP NOPTI\r\n":                                "int3: 0000 [#1]", // Linux 6.12
+		"[    2.913301] int3: 0000 [#1] SMP NOPTI\r\n":                                      "int3: 0000 [#1]", // Linux 6.1
+		"Oops: 0002 [#1]\r\nOops: int3: 0000 [#2] SMP NOPTI\r\n":                            "",
 		"": "",
 	} {
 		name := filepath.Join(t.TempDir(), "console")
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := guestReset(name); got != want {
+		if got := emulationFault(name); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}

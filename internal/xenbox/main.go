@@ -125,18 +125,21 @@ func runCommand(o *options) (int, error) {
 		return 0, err
 	}
 	for try := 1; ; try++ {
-		status, reset, err := runMachine(o, img, beside, p)
+		out, err := runMachine(o, img, beside, p)
 		p.finish()
 		if e := (*bootError)(nil); errors.As(err, &e) {
 			fmt.Fprint(os.Stderr, e.report())
 		}
-		if reset == "" || (status == 0 && err == nil) {
-			return status, err
+		if out.fault == "" || (out.status == 0 && err == nil) {
+			return out.status, err
 		}
-		fmt.Fprintf(os.Stderr, "xenbox: the emulated processor has reset a guest, which is then not to blame: Xen says %q\n", reset)
-		if !o.again || try == 2 {
-			return status, err
+		fmt.Fprintf(os.Stderr, "xenbox: the emulated processor has erred, for which dom0 or a guest is not to blame: the console says %q\n", out.fault)
+		if try == 2 || (out.started && !o.again) {
+			return out.status, err
 		}
-		fmt.Fprintln(os.Stderr, "xenbox: running the program once more, on a new host")
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "xenbox: %v\n", err)
+		}
+		fmt.Fprintln(os.Stderr, "xenbox: once more, on a new host")
 	}
 }

@@ -176,7 +176,7 @@ func (o *options) define(fs *flag.FlagSet) (suite, arch, beside, xen *string) {
 	fs.IntVar(&o.memory, "memory", 3072, "memory of the machine in `MB`")
 	fs.IntVar(&o.dom0, "dom0-memory", 1024, "memory of dom0 in `MB`")
 	if o.command == "run" {
-		fs.BoolVar(&o.again, "again", false, "run the program once more, on a new host, if it fails and QEMU's emulation of the processor has reset a guest; it gets no stdin")
+		fs.BoolVar(&o.again, "again", false, "run the program once more, on a new host, if it fails and QEMU's emulation of the processor has erred; it gets no stdin")
 	}
 	fs.DurationVar(&o.timeout, "timeout", 0, "end the program after this `time`; 0 is never (a test binary: its -test.timeout and two minutes)")
 	fs.DurationVar(&o.boot, "boot-timeout", 5*time.Minute, "give up on a machine that is not up after this `time`")

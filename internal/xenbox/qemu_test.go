@@ -95,11 +95,25 @@ func TestAProgramRunsAgainIfTheProcessorIsToBlame(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			out, _ := exec.Command(bin, append(append([]string{"run"}, test.args...), "--", "sh", "-c", "echo it runs; "+test.program)...).CombinedOutput()
-			runs, reported := bytes.Count(out, []byte("it runs")), bytes.Count(out, []byte(`Xen says "d7v0 Triple fault"`))
+			runs, reported := bytes.Count(out, []byte("it runs")), bytes.Count(out, []byte(`the console says "d7v0 Triple fault"`))
 			if runs != test.runs || reported != test.reported {
 				t.Errorf("%d runs, %d reports; want %d, %d:\n%s", runs, reported, test.runs, test.reported, out)
 			}
 		})
+	}
+}
+
+// Xen prints its command line.
+func TestDom0BootsOnceMoreIfTheProcessorIsToBlame(t *testing.T) {
+	bin := needQEMU(t)
+	for args, boots := range map[string]int{
+		"dom0_mem=4M,max:4M says=int3: 0000 [#1]": 2,
+		"dom0_mem=4M,max:4M":                      1,
+	} {
+		out, err := exec.Command(bin, "run", "-xen-args", args, "--", "true").CombinedOutput()
+		if got := bytes.Count(out, []byte(" booting Xen ")); err == nil || got != boots {
+			t.Errorf("%q: %v, after %d boots instead of %d:\n%s", args, err, got, boots, out)
+		}
 	}
 }
 

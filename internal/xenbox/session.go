@@ -36,9 +36,15 @@ type session struct {
 	window  chan int // bytes of stdin that the agent took
 }
 
-// runMachine boots the image, runs the job and returns its exit status, and what
-// Xen has said if the emulated processor has reset a guest.
-func runMachine(o *options, img, beside *image, p *progress) (status int, reset string, err error) {
+// An outcome is how a run has ended.
+type outcome struct {
+	status  int    // of the program
+	started bool   // the program was
+	fault   string // what the console says if the emulated processor has erred
+}
+
+// runMachine boots the image, runs the job and tells how it has ended.
+func runMachine(o *options, img, beside *image, p *progress) (out outcome, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 4)
@@ -48,7 +54,7 @@ func runMachine(o *options, img, beside *image, p *progress) (status int, reset 
 
 	j, sends, fetches, err := planJob(o)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	terminal := o.command == "shell"
 	if terminal {
@@ -61,25 +67,25 @@ func runMachine(o *options, img, beside *image, p *progress) (status int, reset 
 	}
 	agent, err := agentBinary(o.target)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	name := platforms[o.target.Arch].qemu
 	tools, err := needTools(name)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	kvm, why, err := chooseKVM(o.accel, o.target.Arch)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	m, err := newMachine(ctx)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	defer m.close()
 	payload := filepath.Join(m.dir, "payload")
 	if err := writePayload(payload, agent, j, sends); err != nil {
-		return 0, "", err
+		return out, err
 	}
 	how := "KVM"
 	if !kvm {
@@ -97,24 +103,29 @@ func runMachine(o *options, img, beside *image, p *progress) (status int, reset 
 	}
 	err = m.start(tools[name], img, spec)
 	if err != nil {
-		return 0, "", err
+		return out, err
 	}
 	s := &session{o: o, m: m, p: p, fetches: fetches, started: make(chan struct{}), ended: make(chan error, 1),
 		fetched: make(chan error, 1), window: make(chan int, 64)}
 	s.out.w = m.port
 	err = s.run(ctx, signals, terminal)
+	select {
+	case <-s.started:
+		out.started = true
+	default:
+	}
 	if !kvm && !s.signal {
-		reset = guestReset(m.console)
+		out.fault = emulationFault(m.console)
 	}
 	if err != nil {
-		return 0, reset, m.fail(err, o.console)
+		return out, m.fail(err, o.console)
 	}
 	p.finish()
 	if _, err := m.keepConsole(o.console, false); err != nil {
-		return 0, "", err
+		return out, err
 	}
-	status, err = s.status()
-	return status, reset, err
+	out.status, err = s.status()
+	return out, err
 }
 
 // status turns the agent's report into an exit status.

@@ -168,7 +168,7 @@ func (r *Report) Summary(w io.Writer) {
 	}
 	for _, r := range r.Results {
 		if r.Again > 0 {
-			fmt.Fprintf(w, "made again because the emulated processor had reset a guest: %s\n", r.Name)
+			fmt.Fprintf(w, "made again because the emulated processor had erred: %s\n", r.Name)
 		}
 	}
 	fmt.Fprintf(w, "xltest: %d passed, %d failed, %d skipped\n", r.Total.Passed, r.Total.Failed, r.Total.Untestable)

@@ -52,7 +52,7 @@ type Result struct {
 	// Copies are the functions that copies of the program were seen to be in.
 	Copies []string `json:"copies,omitempty"`
 	// Again is how often the check was made before, and failed because an emulated
-	// processor had reset a guest.
+	// processor had erred.
 	Again int `json:"again,omitempty"`
 }
 
@@ -137,12 +137,12 @@ func Run(ctx context.Context, host *xenlight.Host, o Options, report func(Result
 const tries = 3
 
 // runCheck makes a check, and again if it has failed because an emulated processor
-// has reset a guest. The result says so.
+// has erred. The result says so.
 func runCheck(ctx context.Context, host *xenlight.Host, o Options, c check) Result {
-	r, reset := try(ctx, host, o, c)
-	for r.Status == Failed && reset != "" && r.Again < tries-1 {
+	r, fault := try(ctx, host, o, c)
+	for r.Status == Failed && fault != "" && r.Again < tries-1 {
 		first := r
-		r, reset = try(ctx, host, o, c)
+		r, fault = try(ctx, host, o, c)
 		r.Again = first.Again + 1
 		r.Seconds += first.Seconds
 		r.Details = slices.Concat(first.Details, []string{"so it was made again"}, r.Details)
@@ -150,8 +150,9 @@ func runCheck(ctx context.Context, host *xenlight.Host, o Options, c check) Resu
 	return r
 }
 
-// try makes a check once, and tells how a guest was reset if that has made it fail.
-func try(ctx context.Context, host *xenlight.Host, o Options, c check) (r Result, reset string) {
+// try makes a check once, and tells of the fault of an emulated processor if that
+// has made it fail.
+func try(ctx context.Context, host *xenlight.Host, o Options, c check) (r Result, fault string) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	t := &T{ctx: ctx, Host: host, o: o}
@@ -159,8 +160,8 @@ func try(ctx context.Context, host *xenlight.Host, o Options, c check) (r Result
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer t.noticeFault() // the clean-up tells more of what guests have said
 		defer t.cleanUp()
-		defer t.noticeReset()
 		defer t.recover()
 		c.run(t)
 	}()
@@ -172,7 +173,7 @@ func try(ctx context.Context, host *xenlight.Host, o Options, c check) (r Result
 	case t.untestable:
 		r.Status = Untestable
 	}
-	return r, t.reset
+	return r, t.fault
 }
 
 // T is what a check works with; its methods are those of testing.T.
@@ -186,7 +187,7 @@ type T struct {
 	cleanups           []func()
 	copies             []string
 	guests             []libxl.Domid
-	reset              string // what Xen says of one of them that was reset
+	fault              string // of the emulated processor, which has hit one of them
 }
 
 // Errorf fails the check.

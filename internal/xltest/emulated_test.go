@@ -9,24 +9,27 @@ import (
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
-func TestOnlyTheChecksOwnGuestsCountAsReset(t *testing.T) {
+func TestFaultsOfTheProcessorAreFound(t *testing.T) {
 	const console = "(XEN) d14v0 Triple fault - invoking HVM shutdown action 1\n(XEN) d4v1 Triple fault - invoking HVM shutdown action 1\n"
 	for _, test := range []struct {
-		guests []libxl.Domid
-		want   string
+		details []string
+		guests  []libxl.Domid
+		want    string
 	}{
-		{nil, ""},
-		{[]libxl.Domid{1, 2}, ""},
-		{[]libxl.Domid{3, 4}, "d4v1 Triple fault"},
-		{[]libxl.Domid{14}, "d14v0 Triple fault"},
+		{nil, nil, ""},
+		{nil, []libxl.Domid{1, 2}, ""},
+		{nil, []libxl.Domid{3, 4}, "d4v1 Triple fault"},
+		{nil, []libxl.Domid{14}, "d14v0 Triple fault"},
+		{[]string{"the guest said:\n[    2.195269] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI\n"}, []libxl.Domid{1}, "int3: 0000 [#1]"},
+		{[]string{"Oops: 0002 [#1] SMP", "Oops: int3: 0000 [#2] SMP"}, []libxl.Domid{1}, ""},
 	} {
-		if got := tripleFault(console, test.guests); got != test.want {
+		if got := processorFault(console, test.details, test.guests); got != test.want {
 			t.Errorf("guests %d: got %q, want %q", test.guests, got, test.want)
 		}
 	}
 }
 
-func TestAFailureIsTriedAgainOnlyAfterAReset(t *testing.T) {
+func TestAFailureIsTriedAgainOnlyAfterAFault(t *testing.T) {
 	for _, test := range []struct {
 		what   string
 		resets int // so often the check fails for one
@@ -44,7 +47,7 @@ func TestAFailureIsTriedAgainOnlyAfterAReset(t *testing.T) {
 		made := 0
 		r := runCheck(context.Background(), nil, Options{Timeout: time.Second}, check{"section", test.what, func(t *T) {
 			if made++; made <= test.resets {
-				t.reset = "reset"
+				t.fault = "reset"
 				t.Fatalf("try %d", made)
 			}
 			if test.fails {
