@@ -33,8 +33,11 @@ func main() {
 		return
 	}
 	if what := os.Getenv(xltest.ExecInstead); what != "" {
-		fmt.Fprintln(os.Stderr, xltest.BecomeAnother(what))
-		os.Exit(1)
+		if err := xltest.BecomeAnother(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := withoutCaches(); err != nil {
 		fmt.Fprintf(os.Stderr, "xltest: C's heap will seem to grow: %v\n", err)

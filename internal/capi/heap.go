@@ -33,10 +33,3 @@ func Heap() (bytes uint, ok bool) {
 	info := mallinfo()
 	return info.Uordblks + info.Hblkhd, true
 }
-
-// Waste takes C memory until it is told to give it back: for those who find out
-// whether they would notice a leak.
-func (l *Lib) Waste(size int) (giveBack func(), err error) {
-	p, err := l.Alloc(uintptr(size))
-	return func() { l.Free(p) }, err
-}

@@ -3,11 +3,15 @@ package xltest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/go-xenlight/xenlight"
 	"github.com/go-xenlight/xenlight/internal/leak"
@@ -16,7 +20,9 @@ import (
 
 var daemonChecks = []check{
 	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
+	{loopSection, "a thousand operations wait at once without a thread each", checkThousand},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
+	{loopSection, "what a child of libxl's logs is logged like all else", checkChildLog},
 }
 
 func checkWaiting(t *T) {
@@ -47,14 +53,53 @@ func checkWaiting(t *T) {
 			t.Fatalf("the %dth: %v", i, err)
 		}
 	}
-	t.Logf("%d threads while %d operations waited, %d before", waiting, guests*each, threads)
-	const few = 12 // the most that may be inside libxl at once, and what Go adds
-	if waiting > threads+few {
-		t.Errorf("that is %d more", waiting-threads)
-	}
+	t.fewThreads(guests*each, threads, waiting)
 	for _, g := range all {
 		g.destroy()
 	}
+}
+
+// fewThreads demands that waiting operations do not need threads.
+func (t *T) fewThreads(operations, before, waiting int) {
+	t.Logf("%d threads while %d operations waited, %d before", waiting, operations, before)
+	const few = 12 // the most that may be inside libxl at once, and what Go adds
+	if waiting > before+few {
+		t.Errorf("that is %d more", waiting-before)
+	}
+}
+
+// checkThousand has operations wait for a lock that another program might hold:
+// libxl has a child wait for each. These end together.
+func checkThousand(t *T) {
+	const operations = 1000
+	g := t.create(t.tiny(t.plain(), ""))
+	// Where libxl has it, see libxl__ev_devlock_init.
+	file := fmt.Sprintf("/var/lib/xen/userdata-l.%d.%s.libxl-device-changes-lock", g.Domid, g.Config.CInfo.Uuid)
+	lock, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	t.ok(err, "the lock")
+	release := sync.OnceFunc(func() {
+		_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN) // or the children would have it too
+		lock.Close()                                 // libxl removes the file
+	})
+	t.Cleanup(release)
+	t.ok(unix.Flock(int(lock.Fd()), unix.LOCK_EX), file)
+	before := leak.Threads()
+	errs := make([]error, operations)
+	var group sync.WaitGroup
+	for i := range errs {
+		group.Go(func() { _, errs[i] = t.Host.RetrieveDomainConfiguration(t.ctx, g.Domid) })
+	}
+	t.until("all to wait", func() bool { return len(leak.Children()) == operations })
+	waiting := leak.Threads()
+	_, err = t.Host.DomainInfo(g.Domid)
+	t.ok(err, "DomainInfo meanwhile")
+	release()
+	group.Wait()
+	for i, err := range errs {
+		t.ok(err, fmt.Sprintf("RetrieveDomainConfiguration %d", i))
+	}
+	t.fewThreads(operations, before, waiting)
+	t.until("no child to be left", func() bool { return len(leak.Children()) == 0 })
 }
 
 // records is a slog.Handler that keeps what it gets.
@@ -77,15 +122,18 @@ func (r *records) Handle(_ context.Context, rec slog.Record) error {
 
 var sourceLine = regexp.MustCompile(`^libxl\w*\.c:\d+:\w+$`)
 
-// complete tells whether a record is an error with its source and domain.
-func complete(rec slog.Record) bool {
-	source, domain := false, false
+// complete tells whether a record is an error with its source, and which domain
+// it is about.
+func complete(rec slog.Record) (domid libxl.Domid, ok bool) {
+	source := false
 	rec.Attrs(func(a slog.Attr) bool {
 		source = source || a.Key == "libxl" && sourceLine.MatchString(a.Value.String())
-		domain = domain || a.Key == "domid" && a.Value.Kind() == slog.KindUint64 && a.Value.Uint64() > 0
+		if a.Key == "domid" && a.Value.Kind() == slog.KindUint64 {
+			domid = libxl.Domid(a.Value.Uint64())
+		}
 		return true
 	})
-	return rec.Level == slog.LevelError && source && domain
+	return domid, rec.Level == slog.LevelError && source && domid > 0
 }
 
 func checkLog(t *T) {
@@ -109,10 +157,32 @@ func checkLog(t *T) {
 			}
 		}
 		t.ok(h.Close(), "Close")
-		if !slices.ContainsFunc(log.all, complete) {
+		if !slices.ContainsFunc(log.all, func(r slog.Record) bool { _, ok := complete(r); return ok }) {
 			t.Errorf("at level %v: of %d records none is an error with source and domain", level, len(log.all))
 		}
 		lower := slices.ContainsFunc(log.all, func(r slog.Record) bool { return r.Level < slog.LevelWarn })
 		equal(t, "at level "+level.String()+": there are messages of less weight", lower, level == slog.LevelDebug)
+	}
+}
+
+// checkChildLog has the child that destroys a guest say something: that it cannot
+// note the number that was used, for which libxl does not let the destruction fail.
+func checkChildLog(t *T) {
+	// Where libxl has it, see libxl__mark_domid_recent.
+	const file = "/run/xen/domid-history.new"
+	t.ok(os.Mkdir(file, 0o755), "a folder in the place of "+file)
+	t.Cleanup(func() { os.Remove(file) })
+	log := &records{level: slog.LevelError}
+	h, err := xenlight.Open(xenlight.WithLogger(slog.New(log)))
+	t.ok(err, "Open")
+	t.Cleanup(func() { h.Close() })
+	g := t.create(t.tiny(t.plain(), ""))
+	t.ok(h.DomainDestroy(t.ctx, g.Domid), "DomainDestroy")
+	t.ok(h.Close(), "Close")
+	if !slices.ContainsFunc(log.all, func(r slog.Record) bool {
+		domid, ok := complete(r)
+		return ok && domid == g.Domid && strings.Contains(r.Message, "domid-history.new")
+	}) {
+		t.Errorf("of %d records none is the child's: %v", len(log.all), log.all)
 	}
 }

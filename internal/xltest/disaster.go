@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,112 @@ func xenstored(t *T) int {
 	return 0
 }
 
+// doomed is what is done with Hosts until each of them is of no use.
+type doomed struct {
+	end         error // what all of it must end with
+	group       sync.WaitGroup
+	going, done atomic.Int64 // how much of it has begun, and how often anything succeeded
+
+	mu   sync.Mutex
+	ends map[string]int // how often each has failed, and whether that was its end
+}
+
+func doomedTo(end error) *doomed { return &doomed{end: end, ends: map[string]int{}} }
+
+// work does something until that fails, and goes on until it fails as it must.
+func (d *doomed) work(name string, f func() error) {
+	d.group.Go(func() {
+		for first := true; ; first = false {
+			err := f()
+			if err == nil {
+				d.done.Add(1)
+				if first {
+					d.going.Add(1)
+				}
+				continue
+			}
+			over := errors.Is(err, d.end)
+			d.mu.Lock()
+			if over {
+				d.ends[name]++
+			} else {
+				d.ends[name+", otherwise"]++
+			}
+			d.mu.Unlock()
+			if over {
+				return
+			}
+		}
+	})
+}
+
+// useWorkers is how many workers of each kind use has.
+const useWorkers = 10
+
+// use makes calls and watches. The domain must be there, and not shut down.
+func (d *doomed) use(ctx context.Context, h *xenlight.Host, domid libxl.Domid) {
+	for range useWorkers {
+		d.work("calls", func() error { _, err := h.DomainInfo(domid); return err })
+		d.work("calls of xenstore", func() error { _, err := h.PrimaryConsoleGetTty(domid); return err })
+		events := h.Events(ctx)
+		d.work("watches of all", func() error {
+			for _, err := range events {
+				if err != nil {
+					return err
+				}
+			}
+			return errors.New("the watch has ended")
+		})
+		d.work("WaitShutdown", func() error { _, err := h.WaitShutdown(ctx, domid); return err })
+	}
+}
+
+// create creates and destroys guests, some at a time. What is left of those that
+// the end interrupts is found by their UUID.
+func (d *doomed) create(t *T, h *xenlight.Host, kind libxl.DomainType, workers int) (uuids func() []libxl.Uuid) {
+	var mu sync.Mutex
+	var all []libxl.Uuid
+	for range workers {
+		d.work("creations", func() error {
+			c := t.tiny(kind, "")
+			mu.Lock()
+			all = append(all, c.CInfo.Uuid)
+			mu.Unlock()
+			domid, err := h.DomainCreateNew(t.ctx, c)
+			if err == nil {
+				err = h.DomainDestroy(t.ctx, domid)
+			}
+			return err
+		})
+	}
+	return func() []libxl.Uuid {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
+}
+
+// wait waits for the end of everything.
+func (d *doomed) wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		d.group.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("some have not ended; those that have: %s", d)
+	}
+}
+
+func (d *doomed) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fmt.Sprint(d.ends)
+}
+
 // checkDisaster kills xenstored while two Hosts do what they can.
 func checkDisaster(t *T) {
 	if !throwAway() {
@@ -45,79 +152,17 @@ func checkDisaster(t *T) {
 	pid := xenstored(t)
 	hosts := []*xenlight.Host{t.Host, t.open()}
 	g := t.create(t.tiny(t.plain(), "")) // nobody can destroy it any more
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	ends := map[string]int{}
-	var going, done atomic.Int64
-	// Each does something until that fails, and goes on until it is told that the
-	// Host is broken.
-	work := func(name string, h *xenlight.Host, f func(*xenlight.Host) error) {
-		group.Go(func() {
-			for first := true; ; first = false {
-				err := f(h)
-				if err == nil {
-					done.Add(1)
-					if first {
-						going.Add(1)
-					}
-					continue
-				}
-				mu.Lock()
-				ends[fmt.Sprintf("%s: %v", name, errors.Is(err, xenlight.ErrBroken))]++
-				mu.Unlock()
-				if errors.Is(err, xenlight.ErrBroken) {
-					return
-				}
-			}
-		})
-	}
-	const workers = 10
+	d := doomedTo(xenlight.ErrBroken)
 	for _, h := range hosts {
-		for range workers {
-			work("calls", h, func(h *xenlight.Host) error { _, err := h.DomainInfo(g.Domid); return err })
-			work("calls of xenstore", h, func(h *xenlight.Host) error { _, err := h.PrimaryConsoleGetTty(g.Domid); return err })
-		}
-		config := t.tiny(t.plain(), "")
-		work("creations", h, func(h *xenlight.Host) error {
-			c := config.Clone()
-			c.CInfo.Uuid = libxl.NewUuid()
-			c.CInfo.Name += fmt.Sprint("-", guestNumber.Add(1))
-			domid, err := h.DomainCreateNew(t.ctx, c)
-			if err == nil {
-				err = h.DomainDestroy(t.ctx, domid)
-			}
-			return err
-		})
-		for range workers {
-			events := h.Events(t.ctx)
-			work("watches of all", h, func(*xenlight.Host) error {
-				for _, err := range events {
-					if err != nil {
-						return err
-					}
-				}
-				return errors.New("the watch has ended")
-			})
-			work("WaitShutdown", h, func(h *xenlight.Host) error { _, err := h.WaitShutdown(t.ctx, g.Domid); return err })
-		}
+		d.use(t.ctx, h, g.Domid)
+		d.create(t, h, t.plain(), 1)
 	}
-	t.until("the load", func() bool { return going.Load() >= int64(len(hosts)*(2*workers+1)) })
-	t.Logf("%d calls were made before", done.Load())
+	t.until("the load", func() bool { return d.going.Load() >= int64(len(hosts)*(2*useWorkers+1)) })
+	t.Logf("%d calls were made before", d.done.Load())
 	start := time.Now()
 	t.ok(unix.Kill(pid, unix.SIGKILL), "killing xenstored")
-	ended := make(chan struct{})
-	go func() {
-		group.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-t.ctx.Done():
-		mu.Lock()
-		defer mu.Unlock()
-		t.Fatalf("some have not ended; those that have, and whether with ErrBroken: %v", ends)
-	}
-	t.Logf("all have ended after %v: whether with ErrBroken: %v", time.Since(start).Round(time.Millisecond), ends)
+	t.ok(d.wait(t.ctx), "waiting for the end")
+	t.Logf("all have ended after %v: %s", time.Since(start).Round(time.Millisecond), d)
 	for i, h := range hosts {
 		_, err := h.ListDomain()
 		if !errors.Is(err, xenlight.ErrBroken) {

@@ -17,16 +17,25 @@ import (
 // another has put into the code and taken away again, as Linux does to patch itself.
 // On a real processor these are failures like others.
 func (t *T) noticeFault() {
-	if !t.failed || len(t.guests) == 0 || !emulated() {
+	if !t.failed {
 		return
+	}
+	if fault := t.emulationFault(); fault != "" {
+		t.fault = fault
+		t.Logf("the emulated processor has erred, and a guest is not to blame that says, or of which Xen says, %q", fault)
+	}
+}
+
+// emulationFault is such a fault that a guest of this check has met, if any.
+func (t *T) emulationFault() string {
+	if len(t.guests) == 0 || !emulated() {
+		return ""
 	}
 	text, err := t.Host.XenConsoleRead(false)
 	if err != nil {
 		text = ""
 	}
-	if t.fault = processorFault(text, t.details, t.guests); t.fault != "" {
-		t.Logf("the emulated processor has erred, and a guest is not to blame that says, or of which Xen says, %q", t.fault)
-	}
+	return processorFault(text, t.details, t.guests)
 }
 
 // emulated tells whether the processor is one of QEMU's.

@@ -30,10 +30,11 @@ var execChecks = []check{
 
 // ExecInstead is set in the environment of a copy of the program which becomes
 // another one: "console 5", "primary 5", both perhaps with an escape character
-// after it, or "vncviewer 5".
+// after it, or "vncviewer 5"; or which does what would end the program itself:
+// "devices 0", "broken 5".
 const ExecInstead = "XLTEST_EXEC"
 
-// BecomeAnother does what ExecInstead says. It returns only what went wrong.
+// BecomeAnother does what ExecInstead says.
 func BecomeAnother(what string) error {
 	kind, rest, _ := strings.Cut(what, " ")
 	number, escape, _ := strings.Cut(rest, " ")
@@ -60,6 +61,12 @@ func BecomeAnother(what string) error {
 			fmt.Println(handling)
 		}()
 		return h.DeviceEventsHandler()
+	case "broken":
+		other, err := xenlight.Open()
+		if err != nil {
+			return err
+		}
+		return useUntilBroken([]*xenlight.Host{h, other}, libxl.Domid(domid))
 	}
 	return errors.New(what)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/go-xenlight/xenlight"
 	"github.com/go-xenlight/xenlight/internal/capi"
 	"github.com/go-xenlight/xenlight/libxl"
@@ -132,7 +134,7 @@ func checkPlanted(t *T) {
 			now, err := takeSnapshot(t.Host)
 			t.ok(err, "looking at the host")
 			for _, f := range was.grown(now) {
-				if strings.HasPrefix(f, name+": ") {
+				if strings.HasPrefix(f, name) {
 					t.Logf("%s: %s", what, f)
 					return true
 				}
@@ -142,9 +144,9 @@ func checkPlanted(t *T) {
 	}
 
 	g := t.create(t.tiny(t.plain(), ""))
-	notice("a domain", "domains")
-	notice("its keys", "xenstore keys")
-	notice("its memory", "Xen memory not free")
+	notice("a domain", "domains: ")
+	notice("its keys", "xenstore keys: ")
+	notice("its memory", "Xen memory not free: ")
 	g.destroy()
 	t.nothingLeft(was)
 
@@ -152,42 +154,58 @@ func checkPlanted(t *T) {
 	was = t.snapshot() // with the connection
 	const key = "/local/domain/0/xltest"
 	t.ok(x.Write(key, "planted"), "xenstore")
-	notice("a key", "xenstore keys")
+	notice("a key", "xenstore keys: ")
 	t.ok(x.Remove(key), "xenstore")
 	t.nothingLeft(was)
 
 	file := t.file("", diskSize)
 	f, err := os.Open(file)
 	t.ok(err, file)
-	notice("a descriptor", "descriptors")
+	notice("a descriptor", "descriptors: ")
 	t.ok(f.Close(), "Close")
 
 	_, detach := t.loop(file)
-	notice("a loop device", "loop devices")
+	notice("a loop device", "loop devices: ")
 	detach()
 
 	child := exec.Command("sleep", "1h")
 	t.ok(child.Start(), "sleep")
-	notice("a child", "children")
+	notice("a child", "children: ")
 	t.ok(child.Process.Kill(), "killing it")
 	_ = child.Wait() // it was killed
 
+	// Processes that are not children: one that runs, and one that nobody waits for.
+	if was.programs != nil {
+		parent := exec.Command("sh", "-c", "sleep 1h & sleep 0 & exec tail -f /dev/null")
+		parent.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+		t.ok(parent.Start(), "sh")
+		notice("a process", "process: 1 new: sleep")
+		notice("a zombie", "process: 1 new: [sleep]")
+		t.ok(unix.Kill(-parent.Process.Pid, unix.SIGKILL), "killing them")
+		_ = parent.Wait() // it was killed
+	}
+
 	stop := make(chan struct{})
 	go func() { <-stop }()
-	notice("a goroutine", "goroutines")
+	notice("a goroutine", "goroutines: ")
 	close(stop)
 
 	h := t.open()
-	notice("a Host", "descriptors")
+	notice("a Host", "descriptors: ")
 	t.ok(h.Close(), "Close")
 
+	lib, err := capi.Load(t.Host.Library()) // it is loaded already
+	t.ok(err, "the library")
 	if was.memory.heap > 0 {
-		lib, err := capi.Load(t.Host.Library()) // it is loaded already
-		t.ok(err, "the library")
 		giveBack, err := lib.Waste(1 << 20)
 		t.ok(err, "C memory")
-		notice("C memory", "C heap")
+		notice("C memory", "C heap: ")
 		giveBack()
+		t.nothingLeft(was)
 	}
+	end, err := lib.Linger()
+	t.ok(err, "a thread")
+	notice("a thread that is not Go's", "threads not Go's: ")
+	end()
 	t.nothingLeft(was)
 }

@@ -154,17 +154,24 @@ func (t *T) kinds() []libxl.DomainType {
 	return []libxl.DomainType{t.plain()}
 }
 
-func checkRandomCancels(t *T) {
+// cancelRandomly creates and destroys guests, cancels that at random moments, and
+// demands that nothing is left. Something may happen beside it until it is told to
+// end.
+func (t *T) cancelRandomly(guests int, beside func() (end func())) {
 	random := t.random()
 	c := &churn{t: t, kinds: t.kinds(), disk: t.scripted("exec sleep 0.2")}
-	start := time.Now()
-	const warm = 8 // what is made once is there then
-	c.run(warm, func() moments { return moments{} })
-	each := time.Since(start) / (warm / 4) // four at a time
+	const warm = 8
+	never := func() moments { return moments{} }
+	c.run(warm, never) // what is made once is there then
 	was := t.snapshot()
+	end := sync.OnceFunc(beside())
+	defer end()
+	start := time.Now()
+	c.run(warm, never)
+	each := time.Since(start) / (warm / 4) // four at a time
 	c.created.Store(0)
 	start = time.Now()
-	c.run(t.o.Load.Creations, func() moments {
+	c.run(guests, func() moments {
 		m := moments{create: 1 + time.Duration(random.Int64N(int64(each)))}
 		if random.IntN(2) == 0 {
 			m.destroy = 1 + time.Duration(random.Int64N(int64(each)/4))
@@ -172,13 +179,18 @@ func checkRandomCancels(t *T) {
 		return m
 	})
 	took := time.Since(start)
+	end()
 	now := t.nothingLeft(was)
 	t.Logf("%d guests in %v: %d created, %d of them before the cancellation could do anything; %d creations not begun, %d aborted; %d destructions cancelled",
-		t.o.Load.Creations, took.Round(time.Second), c.created.Load(), c.late.Load(), c.refused.Load(), c.aborted.Load(), c.destroys.Load())
+		guests, took.Round(time.Second), c.created.Load(), c.late.Load(), c.refused.Load(), c.aborted.Load(), c.destroys.Load())
 	t.Logf("since before: %s", was.difference(now))
 	if c.created.Load() == 0 || c.aborted.Load() == 0 {
 		t.Errorf("the moments were not random enough: a guest took %v", each)
 	}
+}
+
+func checkRandomCancels(t *T) {
+	t.cancelRandomly(t.o.Load.Creations, func() func() { return func() {} })
 }
 
 // checkForks makes libxl fork, for each destruction, while other threads take and

@@ -40,6 +40,7 @@ var openChecks = []check{
 var loopChecks = []check{
 	{loopSection, "operations of many goroutines end, without a thread each", checkManyOperations},
 	{loopSection, "a cancelled context ends a creation and leaves nothing", checkCancel},
+	{loopSection, "what a cancelled creation leaves that cannot be destroyed is told of, with its number", checkHalfCreated},
 	{loopSection, "Close aborts a creation that runs, and CloseContext names it", checkCloseAborts},
 	{loopSection, "os/exec works while libxl reaps its own children", checkChildren},
 	{loopSection, "an operation with a context that is over is not begun", checkOver},
@@ -223,21 +224,72 @@ func (t *T) stuck() (*libxl.DomainConfig, <-chan struct{}) {
 func checkCancel(t *T) {
 	config, stuck := t.stuck()
 	before := xenstoreKeys(t)
-	ctx, cancel := context.WithCancel(t.ctx)
-	defer cancel()
-	go func() {
-		<-stuck
-		cancel()
-	}()
-	domid, err := t.Host.DomainCreateNew(ctx, config)
-	equal(t, "the domain's number", domid, libxl.InvalidDomid)
-	if !errors.Is(err, context.Canceled) || !errors.Is(err, libxl.ErrorAborted) {
-		t.Errorf("got %v, want context.Canceled and libxl.ErrorAborted%s", err, logOf(err))
-	}
-	t.Logf("%v", err)
+	t.cancelCreation(config, stuck, func() {})
 	t.noDomain(config.CInfo.Uuid)
 	t.sameKeys(before)
 	t.until("no child to be left", func() bool { return len(leak.Children()) == 0 })
+}
+
+// cancelCreation cancels a creation where it is stuck, and demands that the error
+// names the domain.
+func (t *T) cancelCreation(config *libxl.DomainConfig, stuck <-chan struct{}, before func()) (domid libxl.Domid, err error) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	number := make(chan libxl.Domid, 1)
+	go func() {
+		defer cancel()
+		defer before()
+		defer close(number)
+		<-stuck
+		list, err := t.Host.ListDomain()
+		if i := slices.IndexFunc(list, func(d libxl.Dominfo) bool { return d.Uuid == config.CInfo.Uuid }); err == nil && i >= 0 {
+			number <- list[i].Domid
+		}
+	}()
+	got, err := t.Host.DomainCreateNew(ctx, config)
+	equal(t, "the domain's number", got, libxl.InvalidDomid)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, libxl.ErrorAborted) {
+		t.Errorf("got %v, want context.Canceled and libxl.ErrorAborted%s", err, logOf(err))
+	}
+	domid, ok := <-number
+	if e := asError(err); !ok || e == nil || e.Domid == nil || *e.Domid != domid {
+		t.Errorf("the error does not have the number, %d, of the domain that was half created: %#v", domid, e)
+	}
+	t.Logf("%v", err)
+	return domid, err
+}
+
+// checkHalfCreated keeps libxl from destroying what is half created: for that it
+// wants to read which numbers were used.
+func checkHalfCreated(t *T) {
+	if !throwAway() {
+		t.Cannot("meanwhile nobody on this host could destroy a domain")
+	}
+	// Where libxl keeps it, see libxl__domid_history_path.
+	const file, aside = "/run/xen/domid-history", "/run/xen/domid-history.xltest"
+	t.create(t.tiny(t.plain(), "")).destroy() // so that it is there
+	restore := sync.OnceFunc(func() {
+		os.Remove(file)
+		os.Rename(aside, file)
+	})
+	t.Cleanup(restore)
+	config, stuck := t.stuck()
+	before := xenstoreKeys(t)
+	domid, err := t.cancelCreation(config, stuck, func() {
+		if err := errors.Join(os.Rename(file, aside), os.Mkdir(file, 0o755)); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	if !errors.Is(err, libxl.ErrorFail) || !strings.Contains(err.Error(), fmt.Sprintf("DomainDestroy of domain %d", domid)) {
+		t.Errorf("the error does not say that domain %d is left: %v", domid, err)
+	}
+	restore()
+	info, err := t.Host.DomainInfo(domid)
+	t.ok(err, "DomainInfo of what is left")
+	equal(t, "the UUID of what is left", info.Uuid, config.CInfo.Uuid)
+	t.ok(t.Host.DomainDestroy(t.ctx, domid), "DomainDestroy of what is left")
+	t.noDomain(config.CInfo.Uuid)
+	t.sameKeys(before)
 }
 
 func checkCloseAborts(t *T) {

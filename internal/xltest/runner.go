@@ -101,10 +101,14 @@ func allChecks() []check {
 		loopChecks,
 		daemonChecks,
 		eventChecks,
+		reuseChecks,
 		noticeChecks,
+		callbackChecks,
 		loadChecks,
+		stormChecks,
 		crowdChecks,
 		faultChecks,
+		cutChecks,
 	)
 }
 
@@ -249,14 +253,20 @@ func (t *T) ok(err error, what string) {
 	}
 }
 
-// until polls a condition, with the check's deadline.
+// until polls a condition, with the check's deadline. It does not wait for a guest
+// that an emulated processor has reset.
 func (t *T) until(what string, condition func() bool) {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick, look := time.NewTicker(50*time.Millisecond), time.NewTicker(10*time.Second)
 	defer tick.Stop()
+	defer look.Stop()
 	for !condition() {
 		select {
 		case <-t.ctx.Done():
 			t.Fatalf("waiting for %s: %v", what, t.ctx.Err())
+		case <-look.C:
+			if fault := t.emulationFault(); fault != "" {
+				t.Fatalf("waiting for %s: %s", what, fault)
+			}
 		case <-tick.C:
 		}
 	}
