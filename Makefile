@@ -118,7 +118,7 @@ MINUTES ?= 10
 soak: build $(SUITES:%=soak-%) ## MINUTES of load on real Xen, for each of SUITES; reports what leaks per hour
 
 soak-%: build $(TINY)
-	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest -soak $(MINUTES)m
+	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest -soak $(MINUTES)m -kill-xenstored
 
 # One xltest for all hosts of an architecture.
 matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM; HOSTS=a,b for some

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,7 @@ import (
 
 var daemonChecks = []check{
 	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
-	{loopSection, "a thousand operations wait at once without a thread each", checkThousand},
+	{loopSection, "operations wait for another program's lock without a thread each, a thousand at once", checkThousand},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
 	{loopSection, "what a child of libxl's logs is logged like all else", checkChildLog},
 }
@@ -71,7 +72,7 @@ func (t *T) fewThreads(operations, before, waiting int) {
 // checkThousand has operations wait for a lock that another program might hold:
 // libxl has a child wait for each. These end together.
 func checkThousand(t *T) {
-	const operations = 1000
+	operations := t.o.Load.Waiting
 	g := t.create(t.tiny(t.plain(), ""))
 	// Where libxl has it, see libxl__ev_devlock_init.
 	file := fmt.Sprintf("/var/lib/xen/userdata-l.%d.%s.libxl-device-changes-lock", g.Domid, g.Config.CInfo.Uuid)
@@ -83,13 +84,16 @@ func checkThousand(t *T) {
 	})
 	t.Cleanup(release)
 	t.ok(unix.Flock(int(lock.Fd()), unix.LOCK_EX), file)
-	before := leak.Threads()
+	made := func() uint64 { return t.Host.Calls()["libxl_retrieve_domain_configuration"].Made }
+	was, before, start := made(), leak.Threads(), time.Now()
 	errs := make([]error, operations)
 	var group sync.WaitGroup
 	for i := range errs {
 		group.Go(func() { _, errs[i] = t.Host.RetrieveDomainConfiguration(t.ctx, g.Domid) })
 	}
+	t.until("all to have begun", func() bool { return made() == was+uint64(operations) })
 	t.until("all to wait", func() bool { return len(leak.Children()) == operations })
+	begun := time.Since(start)
 	waiting := leak.Threads()
 	_, err = t.Host.DomainInfo(g.Domid)
 	t.ok(err, "DomainInfo meanwhile")
@@ -98,6 +102,7 @@ func checkThousand(t *T) {
 	for i, err := range errs {
 		t.ok(err, fmt.Sprintf("RetrieveDomainConfiguration %d", i))
 	}
+	t.Logf("%d had begun after %v, and ended after %v", operations, begun.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 	t.fewThreads(operations, before, waiting)
 	t.until("no child to be left", func() bool { return len(leak.Children()) == 0 })
 }

@@ -2,6 +2,7 @@ package xltest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,7 +14,7 @@ import (
 )
 
 // SoakLoad is what one round of a soak makes.
-var SoakLoad = Load{Creations: 12, Guests: 12, Opens: 10}
+var SoakLoad = Load{Creations: 12, Guests: 12, Opens: 10, Waiting: 100}
 
 // sample is what there was at one moment of a soak.
 type sample struct {
@@ -21,47 +22,54 @@ type sample struct {
 	values []int // of levels
 }
 
-// Soak makes the checks under load again and again for a time, after a first round
-// in which everything is made that is made once, and reports how much of everything
-// there is at the end of each round, and by how much that grows in an hour. It
-// tells whether a check failed or something leaks; a first round that has not made
-// all checks, or in which none passed, is a failure and the end.
+// Soak makes the checks of operations, events and load again and again for a time,
+// after a first round in which everything is made that is made once, and reports
+// how much of everything there is at the end of each round, and by how much that
+// grows in an hour. What a host cannot do is told of once, and left. It tells
+// whether a check failed or something leaks; a first round in which no check passed
+// is a failure and the end.
 func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Duration, out io.Writer) (failed bool, err error) {
 	var samples []sample
 	var start time.Time
+	checks := slices.DeleteFunc(allChecks(), func(c check) bool {
+		return c.section != loopSection && c.section != loadSection || !o.selects(c)
+	})
+	if len(checks) == 0 {
+		return true, errors.New("-section and -run leave no check that a soak makes")
+	}
+	found, err := takeSnapshot(host)
+	if err != nil {
+		return true, err
+	}
+	was := found.values()
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
-		var results []Result
-		for _, c := range slices.Concat(loadChecks, crowdChecks, faultChecks) {
-			if !o.selects(c) {
-				continue
-			}
+		passed := 0
+		checks = slices.DeleteFunc(checks, func(c check) bool {
 			r := runCheck(ctx, host, o, c)
-			results = append(results, r)
-			if r.Status == Failed {
+			switch r.Status {
+			case Passed:
+				passed++
+				return false
+			case Failed:
 				failed = true
 			}
-			if r.Status != Passed {
-				fmt.Fprintf(out, "round %d: ", round)
-				r.Print(out, true)
-			}
-		}
+			fmt.Fprintf(out, "round %d: ", round)
+			r.Print(out, true)
+			return r.Status == Untestable
+		})
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}
-		if why := idle(results); round == 0 && why != "" {
-			fmt.Fprintf(out, "the soak ends here: %s\n", why)
+		if round == 0 && passed == 0 {
+			fmt.Fprintln(out, "the soak ends here: no check has passed")
 			return true, nil
 		}
-		s, err := rested(host, samples)
+		values, err := rested(host, was)
 		if err != nil {
 			return true, err
 		}
 		if round == 0 {
-			start = time.Now()
-		}
-		var values []int
-		for _, l := range levels {
-			values = append(values, l.of(&s))
+			start, was = time.Now(), values
 		}
 		samples = append(samples, sample{time.Since(start), values})
 		fmt.Fprintf(out, "%7s  round %d:", time.Since(start).Round(time.Second), round)
@@ -73,43 +81,40 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintf(out, "\n%d rounds after a first one\n", len(samples)-1)
-	return printTrends(out, samples) || failed, nil
+	fmt.Fprintf(out, "\n%d rounds of %d checks after a first one\n", len(samples)-1, len(checks))
+	failed = printTrends(out, samples) || failed
+	if o.Last {
+		r := runCheck(ctx, host, o, disasterCheck)
+		r.Print(out, true)
+		failed = failed || r.Status != Passed
+	}
+	return failed, nil
 }
 
-// idle says why a round is no load, if it is none.
-func idle(results []Result) string {
-	passed := 0
-	for _, r := range results {
-		switch r.Status {
-		case Untestable:
-			return r.Name + ": " + string(r.Status)
-		case Passed:
-			passed++
-		}
-	}
-	if passed == 0 {
-		return "no check has passed"
-	}
-	return ""
-}
-
-// rested looks at the host when what ends asynchronously has ended: when there is
-// no more than after the first round, or after some time.
-func rested(host *xenlight.Host, samples []sample) (snapshot, error) {
+// rested looks at the host when what ends asynchronously has ended: when no more
+// is there than there was, or after some time.
+func rested(host *xenlight.Host, was []int) (values []int, err error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		s, err := takeSnapshot(host)
-		if err != nil || len(samples) == 0 || time.Now().After(deadline) {
-			return s, err
+		if err != nil {
+			return nil, err
 		}
-		more := false
+		values, more := s.values(), false
 		for i, l := range levels {
-			more = more || l.slack == 0 && l.of(&s) > samples[0].values[i]
+			more = more || l.slack == 0 && values[i] > was[i]
 		}
-		if !more {
-			return s, nil
+		if !more || time.Now().After(deadline) {
+			return values, nil
 		}
 	}
+}
+
+// values are the figures of all levels.
+func (s *snapshot) values() (values []int) {
+	for _, l := range levels {
+		values = append(values, l.of(s))
+	}
+	return values
 }
 
 // trend is how a figure goes.
