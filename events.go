@@ -154,7 +154,7 @@ func (w *watcher) push(end bool, err error, events ...Event) {
 		return
 	}
 	for _, ev := range events {
-		if !slices.ContainsFunc(w.queue, ev.ejectsAgain) {
+		if ev.Disk == nil || !slices.ContainsFunc(w.queue, ev.ejectsAgain) {
 			w.queue = append(w.queue, ev)
 		}
 	}

@@ -123,7 +123,7 @@ func useUntilBroken(hosts []*xenlight.Host, domid libxl.Domid) error {
 			return fmt.Errorf("ListDomain afterwards: %w", err)
 		}
 		if err := h.CloseContext(ctx); !errors.Is(err, xenlight.ErrBroken) {
-			return fmt.Errorf("Close: %w", err)
+			return fmt.Errorf("closing: %w", err)
 		}
 	}
 	fmt.Println(broken + d.String())
