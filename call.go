@@ -98,6 +98,9 @@ func (f *frame) because(err error) error {
 
 // failed is the error of the call to which libxl has answered rc.
 func (f *frame) failed(rc int32, reason error) error {
+	if reason == nil {
+		reason = f.h.loop.Broken()
+	}
 	return &Error{Op: cmp.Or(f.op, f.fn.String()), Name: f.name, Domid: f.domid, Code: libxl.Error(rc), Err: reason,
 		Log: logLines(f.h.loop.Explain(f.mark, cmp.Or(f.domid, f.none)))}
 }

@@ -45,5 +45,21 @@ func (l *Loop) hangUp() {
 	}
 }
 
+// Broken is the error with which everything ends if the loop is broken. It looks at
+// the lifeline itself: libxl may fail because xenstored has ended before the pump
+// has noticed. The caller has entered the loop.
+func (l *Loop) Broken() error {
+	fds := []unix.PollFd{{Fd: int32(l.lifeline)}}
+	if n, _ := unix.Poll(fds, 0); n > 0 && cut(&fds[0]) {
+		l.breakdown(xenstoredEnded)
+	}
+	if l.isBroken() {
+		return l.brokenErr
+	}
+	return nil
+}
+
+const xenstoredEnded = "xenstored has ended"
+
 // cut tells whether the other end of the lifeline is gone.
 func cut(fd *unix.PollFd) bool { return fd.Revents&(unix.POLLHUP|unix.POLLERR) != 0 }

@@ -46,7 +46,7 @@ func (l *Loop) pump() {
 			_, _ = unix.Read(l.wakeFd, buf[:])
 		}
 		if cut(&fds[1]) {
-			l.breakdown("xenstored has ended")
+			l.breakdown(xenstoredEnded)
 			return
 		}
 		l.lib.Afterpoll(l.ctx, fds[own:n+own])
