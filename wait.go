@@ -54,6 +54,13 @@ func (h *Host) WaitForMemoryTarget(ctx context.Context, domid libxl.Domid) error
 // with ctx's. As libxl may be busy, a look may outlast ctx and the call; Close
 // waits for it.
 func poll(ctx context.Context, late *Error, holds func() (bool, error)) error {
+	over := func() error {
+		late.Err = loop.Reason(ctx)
+		return late
+	}
+	if ctx.Err() != nil {
+		return over()
+	}
 	held := make(chan error, 1)
 	go func() {
 		tick := time.NewTicker(250 * time.Millisecond)
@@ -74,7 +81,6 @@ func poll(ctx context.Context, late *Error, holds func() (bool, error)) error {
 	case err := <-held:
 		return err
 	case <-ctx.Done():
-		late.Err = loop.Reason(ctx)
-		return late
+		return over()
 	}
 }
