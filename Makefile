@@ -115,10 +115,10 @@ ON_NODES = NUMA|Numainfo|Topology|topology|affinity|CPU pool|in and out of pools
 
 MINUTES ?= 10
 
-soak: build $(SUITES:%=soak-%) ## MINUTES of load on real Xen, for each of SUITES; reports what leaks per hour
+soak: build $(SUITES:%=soak-%) ## MINUTES of load on real Xen, for each of SUITES, and the death of xenstored; reports what leaks per hour
 
 soak-%: build $(TINY)
-	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest -soak $(MINUTES)m -kill-xenstored
+	$(XENBOX) run -suite $* -send $(TINY) -- bin/xltest -strict -soak $(MINUTES)m -kill-xenstored
 
 # One xltest for all hosts of an architecture.
 matrix: setup build tiny ## xltest on real Xen of every suite and architecture; writes README's table. Hours without KVM; HOSTS=a,b for some

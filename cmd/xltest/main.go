@@ -87,7 +87,7 @@ func run() (failed bool, err error) {
 		verbose = flag.Bool("v", false, "show details of checks that passed, and libxl's log on standard error")
 		strict  = flag.Bool("strict", false, "a check that cannot be made counts as failed")
 		timeout = flag.Duration("timeout", 5*time.Minute, "deadline of each check")
-		soak    = flag.Duration("soak", 0, "make the checks under load again and again for so long, in rounds of a size of their own, and report what leaks per hour")
+		soak    = flag.Duration("soak", 0, "make the checks of operations, events and load again and again for so long, in rounds of a size of their own, and report what leaks per hour")
 		last    = flag.Bool("kill-xenstored", false, "at the very end, kill xenstored under load; the host, a throw-away one, is of no use afterwards")
 		load    = xltest.UsualLoad
 	)
@@ -97,7 +97,7 @@ func run() (failed bool, err error) {
 	flag.IntVar(&load.Waiting, "waiting", load.Waiting, "how many operations are to wait at once")
 	flag.Uint64Var(&load.Seed, "seed", 0, "of the random moments; 0 takes another one each time and prints it")
 	flag.Parse()
-	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, Load: load, Last: *last, Timeout: *timeout}
+	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, Load: load, Strict: *strict, Last: *last, Timeout: *timeout}
 	if *pattern != "" {
 		if o.Run, err = regexp.Compile(*pattern); err != nil {
 			return false, err

@@ -45,7 +45,7 @@ func checkCallbacks(t *T) {
 	host, err := xenlight.Open(xenlight.WithLogger(slog.New(telling{f: func() { use(&logged) }})),
 		xenlight.WithProgress(func(xenlight.Progress) { use(&steps) }))
 	t.ok(err, "Open")
-	t.Cleanup(func() { host.Close() })
+	t.Cleanup(func() { host.CloseContext(t.ctx) })
 	h.Store(host)
 	c := t.tiny(t.plain(), "")
 	domid, err := host.DomainCreateNew(t.ctx, c, xenlight.OnConsole(func(d libxl.Domid) {
@@ -72,6 +72,7 @@ func checkCallbacks(t *T) {
 			t.ok(host.DomainDestroy(t.ctx, domid), "DomainDestroy in an event")
 		}
 	}
+	t.noDomain(c.CInfo.Uuid)
 	t.Logf("the log has used the Host %d times, OnConsole %d, progress %d", logged.Load(), consoles.Load(), steps.Load())
 }
 
@@ -95,7 +96,7 @@ func checkCallbackCloses(t *T) {
 		host, err := xenlight.Open(xenlight.WithLogger(slog.New(telling{f: func() { shut("the log") }})),
 			xenlight.WithProgress(func(xenlight.Progress) { shut("progress") }))
 		t.ok(err, "Open")
-		t.Cleanup(func() { host.Close() })
+		t.Cleanup(func() { host.CloseContext(t.ctx) }) // for it may hang
 		var watching sync.WaitGroup
 		events := host.Events(t.ctx)
 		watching.Go(func() {
@@ -108,7 +109,9 @@ func checkCallbackCloses(t *T) {
 		h.Store(host)
 		c := t.tiny(t.plain(), "")
 		domid, err := host.DomainCreateNew(t.ctx, c, xenlight.OnConsole(func(libxl.Domid) { shut("OnConsole") }))
-		if err == nil {
+		if domid == libxl.InvalidDomid {
+			t.noDomain(c.CInfo.Uuid)
+		} else {
 			g := t.adopt(c, domid)
 			if err = host.DomainUnpause(t.ctx, domid); err == nil && place == "progress" {
 				err = host.DomainSuspend(t.ctx, domid, io.Discard)

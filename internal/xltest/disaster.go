@@ -40,7 +40,8 @@ func xenstored(t *T) int {
 
 // doomed is what is done with Hosts until each of them is of no use.
 type doomed struct {
-	end         error // what all of it must end with
+	ctx         context.Context // it ends with that at the latest
+	end         error           // what all of it must end with
 	group       sync.WaitGroup
 	going, done atomic.Int64 // how much of it has begun, and how often anything succeeded
 
@@ -48,7 +49,9 @@ type doomed struct {
 	ends map[string]int // how often each has failed, and whether that was its end
 }
 
-func doomedTo(end error) *doomed { return &doomed{end: end, ends: map[string]int{}} }
+func doomedTo(ctx context.Context, end error) *doomed {
+	return &doomed{ctx: ctx, end: end, ends: map[string]int{}}
+}
 
 // work does something until that fails, and goes on until it fails as it must.
 func (d *doomed) work(name string, f func() error) {
@@ -70,7 +73,7 @@ func (d *doomed) work(name string, f func() error) {
 				d.ends[name+", otherwise"]++
 			}
 			d.mu.Unlock()
-			if over {
+			if over || d.ctx.Err() != nil {
 				return
 			}
 		}
@@ -81,11 +84,11 @@ func (d *doomed) work(name string, f func() error) {
 const useWorkers = 10
 
 // use makes calls and watches. The domain must be there, and not shut down.
-func (d *doomed) use(ctx context.Context, h *xenlight.Host, domid libxl.Domid) {
+func (d *doomed) use(h *xenlight.Host, domid libxl.Domid) {
 	for range useWorkers {
 		d.work("calls", func() error { _, err := h.DomainInfo(domid); return err })
 		d.work("calls of xenstore", func() error { _, err := h.PrimaryConsoleGetTty(domid); return err })
-		events := h.Events(ctx)
+		events := h.Events(d.ctx)
 		d.work("watches of all", func() error {
 			for _, err := range events {
 				if err != nil {
@@ -94,7 +97,7 @@ func (d *doomed) use(ctx context.Context, h *xenlight.Host, domid libxl.Domid) {
 			}
 			return errors.New("the watch has ended")
 		})
-		d.work("WaitShutdown", func() error { _, err := h.WaitShutdown(ctx, domid); return err })
+		d.work("WaitShutdown", func() error { _, err := h.WaitShutdown(d.ctx, domid); return err })
 	}
 }
 
@@ -103,15 +106,18 @@ func (d *doomed) use(ctx context.Context, h *xenlight.Host, domid libxl.Domid) {
 func (d *doomed) create(t *T, h *xenlight.Host, kind libxl.DomainType, workers int) (uuids func() []libxl.Uuid) {
 	var mu sync.Mutex
 	var all []libxl.Uuid
+	config := t.tiny(kind, "")
 	for range workers {
 		d.work("creations", func() error {
-			c := t.tiny(kind, "")
+			c := config.Clone()
+			c.CInfo.Uuid = libxl.NewUuid()
+			c.CInfo.Name += fmt.Sprint("-", guestNumber.Add(1))
 			mu.Lock()
 			all = append(all, c.CInfo.Uuid)
 			mu.Unlock()
-			domid, err := h.DomainCreateNew(t.ctx, c)
+			domid, err := h.DomainCreateNew(d.ctx, c)
 			if err == nil {
-				err = h.DomainDestroy(t.ctx, domid)
+				err = h.DomainDestroy(d.ctx, domid)
 			}
 			return err
 		})
@@ -124,7 +130,7 @@ func (d *doomed) create(t *T, h *xenlight.Host, kind libxl.DomainType, workers i
 }
 
 // wait waits for the end of everything.
-func (d *doomed) wait(ctx context.Context) error {
+func (d *doomed) wait() error {
 	ended := make(chan struct{})
 	go func() {
 		d.group.Wait()
@@ -132,10 +138,12 @@ func (d *doomed) wait(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("some have not ended; those that have: %s", d)
+	case <-d.ctx.Done():
 	}
+	if d.ctx.Err() != nil {
+		return fmt.Errorf("some have not ended in time; those that have: %s", d)
+	}
+	return nil
 }
 
 func (d *doomed) String() string {
@@ -152,16 +160,16 @@ func checkDisaster(t *T) {
 	pid := xenstored(t)
 	hosts := []*xenlight.Host{t.Host, t.open()}
 	g := t.create(t.tiny(t.plain(), "")) // nobody can destroy it any more
-	d := doomedTo(xenlight.ErrBroken)
+	d := doomedTo(t.ctx, xenlight.ErrBroken)
 	for _, h := range hosts {
-		d.use(t.ctx, h, g.Domid)
+		d.use(h, g.Domid)
 		d.create(t, h, t.plain(), 1)
 	}
 	t.until("the load", func() bool { return d.going.Load() >= int64(len(hosts)*(2*useWorkers+1)) })
 	t.Logf("%d calls were made before", d.done.Load())
 	start := time.Now()
 	t.ok(unix.Kill(pid, unix.SIGKILL), "killing xenstored")
-	t.ok(d.wait(t.ctx), "waiting for the end")
+	t.ok(d.wait(), "waiting for the end")
 	t.Logf("all have ended after %v: %s", time.Since(start).Round(time.Millisecond), d)
 	for i, h := range hosts {
 		_, err := h.ListDomain()

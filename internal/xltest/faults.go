@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -126,6 +127,14 @@ func checkOpens(t *T) {
 	t.Logf("%d times in %v; since before: %s", t.o.Load.Opens, took.Round(time.Millisecond), was.difference(now))
 }
 
+// once is for what is undone within the check, and after it if it does not come so
+// far.
+func (t *T) once(f func()) func() {
+	f = sync.OnceFunc(f)
+	t.Cleanup(f)
+	return f
+}
+
 // checkPlanted leaves one of each behind and demands that it is noticed.
 func checkPlanted(t *T) {
 	was := t.snapshot()
@@ -170,25 +179,32 @@ func checkPlanted(t *T) {
 
 	child := exec.Command("sleep", "1h")
 	t.ok(child.Start(), "sleep")
+	endChild := t.once(func() {
+		_ = child.Process.Kill() // which is not over
+		_ = child.Wait()         // it was killed
+	})
 	notice("a child", "children: ")
-	t.ok(child.Process.Kill(), "killing it")
-	_ = child.Wait() // it was killed
+	endChild()
 
 	// Processes that are not children: one that runs, and one that nobody waits for.
 	if was.programs != nil {
 		parent := exec.Command("sh", "-c", "sleep 1h & sleep 0 & exec tail -f /dev/null")
 		parent.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 		t.ok(parent.Start(), "sh")
+		endAll := t.once(func() {
+			_ = unix.Kill(-parent.Process.Pid, unix.SIGKILL) // which are not over
+			_ = parent.Wait()                                // it was killed
+		})
 		notice("a process", "process: 1 new: sleep")
 		notice("a zombie", "process: 1 new: [sleep]")
-		t.ok(unix.Kill(-parent.Process.Pid, unix.SIGKILL), "killing them")
-		_ = parent.Wait() // it was killed
+		endAll()
 	}
 
 	stop := make(chan struct{})
 	go func() { <-stop }()
+	endGoroutine := t.once(func() { close(stop) })
 	notice("a goroutine", "goroutines: ")
-	close(stop)
+	endGoroutine()
 
 	h := t.open()
 	notice("a Host", "descriptors: ")
@@ -199,12 +215,14 @@ func checkPlanted(t *T) {
 	if was.memory.heap > 0 {
 		giveBack, err := lib.Waste(1 << 20)
 		t.ok(err, "C memory")
+		giveBack = t.once(giveBack)
 		notice("C memory", "C heap: ")
 		giveBack()
 		t.nothingLeft(was)
 	}
 	end, err := lib.Linger()
 	t.ok(err, "a thread")
+	end = t.once(end)
 	notice("a thread that is not Go's", "threads not Go's: ")
 	end()
 	t.nothingLeft(was)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,9 +29,12 @@ func checkUnseen(t *T) {
 		t.noDomain(g.Config.CInfo.Uuid)
 		_, err := t.Host.WaitShutdown(t.ctx, g.Domid)
 		wantCode(t, "WaitShutdown of what "+name+" has destroyed", err, libxl.ErrorDomainNotfound)
+		n := 0
 		for _, err := range t.Host.DomainEvents(t.ctx, g.Domid) {
 			wantCode(t, "DomainEvents of what "+name+" has destroyed", err, libxl.ErrorDomainNotfound)
+			n++
 		}
+		equal(t, "how often DomainEvents of what "+name+" has destroyed says so", n, 1)
 	}
 	// One that others have made, too: nothing tells of it.
 	c := t.tiny(t.plain(), "")
@@ -125,6 +129,9 @@ func checkSoftResetWatch(t *T) {
 		t.ok(err, fmt.Sprintf("DomainPause and DomainUnpause beside it, round %d of %d", rounds[i], rounds))
 	}
 	t.Logf("beside it another domain was paused and unpaused %d times", rounds)
+	if slices.Min(rounds) == 0 {
+		t.Errorf("one of those has not gone on")
+	}
 	g.console.Close()
 	g.goesOn(2)
 	g.say("poweroff")

@@ -28,6 +28,7 @@ type Options struct {
 	Run     *regexp.Regexp // checks whose "section/name" matches; nil for all
 	Section string         // checks of sections whose name contains this
 	Load    Load           // of the section "under load"
+	Strict  bool           // a soak must be able to make all of its checks
 	Last    bool           // end with the death of xenstored, after which the host is of no use
 	Timeout time.Duration  // of each check
 }
@@ -230,13 +231,17 @@ func (t *T) inCopy(function string) {
 // Cleanup has a function called after the check, the last one first.
 func (t *T) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 
+// cleanUp goes on when one of the functions panics or ends the check.
 func (t *T) cleanUp() {
-	for _, f := range slices.Backward(t.cleanups) {
-		func() {
-			defer t.recover()
-			f()
-		}()
+	last := len(t.cleanups) - 1
+	if last < 0 {
+		return
 	}
+	f := t.cleanups[last]
+	t.cleanups = t.cleanups[:last]
+	defer t.cleanUp()
+	defer t.recover()
+	f()
 }
 
 func (t *T) recover() {

@@ -26,8 +26,8 @@ type sample struct {
 // after a first round in which everything is made that is made once, and reports
 // how much of everything there is at the end of each round, and by how much that
 // grows in an hour. What a host cannot do is told of once, and left. It tells
-// whether a check failed or something leaks; a first round in which no check passed
-// is a failure and the end.
+// whether a check failed or something leaks; a first round in which no check passed,
+// or if that is strict one could not be made, is a failure and the end.
 func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Duration, out io.Writer) (failed bool, err error) {
 	var samples []sample
 	var start time.Time
@@ -41,9 +41,9 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 	if err != nil {
 		return true, err
 	}
-	was := found.values()
+	was := found.values() // no less than patience, for a Host keeps what it makes once
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
-		passed := 0
+		passed, all := 0, len(checks)
 		checks = slices.DeleteFunc(checks, func(c check) bool {
 			r := runCheck(ctx, host, o, c)
 			switch r.Status {
@@ -60,8 +60,8 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}
-		if round == 0 && passed == 0 {
-			fmt.Fprintln(out, "the soak ends here: no check has passed")
+		if why := idle(passed, all-len(checks), o.Strict); round == 0 && why != "" {
+			fmt.Fprintln(out, "the soak ends here:", why)
 			return true, nil
 		}
 		values, err := rested(host, was)
@@ -89,6 +89,17 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 		failed = failed || r.Status != Passed
 	}
 	return failed, nil
+}
+
+// idle says why a round is no load, if it is none.
+func idle(passed, untestable int, strict bool) string {
+	switch {
+	case passed == 0:
+		return "no check has passed"
+	case strict && untestable > 0:
+		return fmt.Sprintf("%d checks cannot be made here", untestable)
+	}
+	return ""
 }
 
 // rested looks at the host when what ends asynchronously has ended: when no more

@@ -52,7 +52,17 @@ func TestTrendsTellLeaksFromNoise(t *testing.T) {
 	}
 }
 
-func TestSoakDemandsChecks(t *testing.T) {
+func TestSoakDemandsAFirstRoundThatTests(t *testing.T) {
+	for _, test := range []struct {
+		passed, untestable int
+		strict, idle       bool
+	}{
+		{0, 0, false, true}, {0, 3, false, true}, {1, 3, false, false}, {1, 3, true, true}, {1, 0, true, false},
+	} {
+		if why := idle(test.passed, test.untestable, test.strict); (why != "") != test.idle {
+			t.Errorf("%+v: %q", test, why)
+		}
+	}
 	// The host is not looked at.
 	var out strings.Builder
 	failed, err := Soak(t.Context(), nil, Options{Section: "Primary domain operations"}, time.Hour, &out)

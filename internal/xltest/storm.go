@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"runtime"
@@ -55,10 +56,10 @@ func (t *T) storm() (end func()) {
 	}
 	var wrong error // of the last one
 	each(time.Millisecond, func() {
-		out, err := exec.Command("/bin/sh", "-c", "echo $((6*7)); exit 3").Output()
+		out, err := exec.CommandContext(t.ctx, "/bin/sh", "-c", "echo $((6*7)); exit 3").Output()
 		var exit *exec.ExitError
 		if string(out) != "42\n" || !errors.As(err, &exit) || exit.ExitCode() != 3 {
-			wrong = err
+			wrong = fmt.Errorf("%q, %w", out, err)
 		}
 		children.Add(1)
 	})
@@ -84,12 +85,12 @@ func checkRandomCloses(t *T) {
 	close := func(after time.Duration) *doomed {
 		h, err := xenlight.Open()
 		t.ok(err, "Open")
-		d := doomedTo(xenlight.ErrClosed)
-		d.use(t.ctx, h, g.Domid)
+		d := doomedTo(t.ctx, xenlight.ErrClosed)
+		d.use(h, g.Domid)
 		uuids := d.create(t, h, kind, creators)
 		time.Sleep(after)
-		t.ok(h.Close(), "Close")
-		t.ok(d.wait(t.ctx), "waiting for the end")
+		t.ok(h.CloseContext(t.ctx), "Close")
+		t.ok(d.wait(), "waiting for the end")
 		list, err := t.Host.ListDomain()
 		t.ok(err, "ListDomain")
 		for _, info := range list { // whose destruction was aborted
@@ -122,7 +123,7 @@ func checkRandomCloses(t *T) {
 func checkRandomSaves(t *T) {
 	t.needSave()
 	random := t.random()
-	rounds := min(t.o.Load.Creations, UsualLoad.Creations) / 2
+	rounds, aborted := max(min(t.o.Load.Creations, UsualLoad.Creations)/2, 2), 0
 	for _, kind := range t.kinds() {
 		was := t.snapshot()
 		g := t.startTiny(kind, "")
@@ -162,6 +163,7 @@ func checkRandomSaves(t *T) {
 		longest := each(func() { save(t.ctx) })
 		stages := randomly(longest, save)
 		t.Logf(told, kind.String()+" guest's savings", rounds, longest.Round(time.Millisecond), stages[0], stages[1], stages[2])
+		aborted += stages[1]
 
 		save(t.ctx)
 		restore := func(ctx context.Context) int {
@@ -181,10 +183,14 @@ func checkRandomSaves(t *T) {
 		longest = each(func() { restore(t.ctx) })
 		stages = randomly(longest, restore)
 		t.Logf(told, kind.String()+" guest's restorings", rounds, longest.Round(time.Millisecond), stages[0], stages[1], stages[2])
+		aborted += stages[1]
 		g.destroy()
 		t.noDomain(g.Config.CInfo.Uuid)
 		g.console.Close()
 		t.Logf("since before: %s", was.difference(t.nothingLeft(was)))
+	}
+	if aborted == 0 {
+		t.Errorf("the moments were not random enough: nothing was aborted")
 	}
 }
 
