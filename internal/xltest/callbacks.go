@@ -45,7 +45,7 @@ func checkCallbacks(t *T) {
 	host, err := xenlight.Open(xenlight.WithLogger(slog.New(telling{f: func() { use(&logged) }})),
 		xenlight.WithProgress(func(xenlight.Progress) { use(&steps) }))
 	t.ok(err, "Open")
-	t.Cleanup(func() { host.CloseContext(t.ctx) })
+	t.Cleanup(func() { _ = host.CloseContext(t.ctx) })
 	h.Store(host)
 	c := t.tiny(t.plain(), "")
 	domid, err := host.DomainCreateNew(t.ctx, c, xenlight.OnConsole(func(d libxl.Domid) {
@@ -96,7 +96,7 @@ func checkCallbackCloses(t *T) {
 		host, err := xenlight.Open(xenlight.WithLogger(slog.New(telling{f: func() { shut("the log") }})),
 			xenlight.WithProgress(func(xenlight.Progress) { shut("progress") }))
 		t.ok(err, "Open")
-		t.Cleanup(func() { host.CloseContext(t.ctx) }) // for it may hang
+		t.Cleanup(func() { _ = host.CloseContext(t.ctx) }) // which may hang
 		var watching sync.WaitGroup
 		events := host.Events(t.ctx)
 		watching.Go(func() {
