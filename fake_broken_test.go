@@ -91,9 +91,10 @@ func TestWhatFailsAsXenstoredEndsIsBroken(t *testing.T) {
 		go func() { ended <- h.DomainPause(t.Context(), fakexl.Pause(k, lasts)) }()
 		return ended
 	}
-	busy := pause(fakexl.Block, 300*time.Millisecond)
+	busy := pause(fakexl.Block, time.Second)
 	<-locked
 	refused := pause(fakexl.Refused, 0)
+	eventually(t, "the call", func() bool { return h.Calls()["libxl_domain_pause"].Made == 2 })
 	daemon.Close()
 	err = <-refused
 	if !errors.Is(err, ErrBroken) || !errors.Is(err, libxl.ErrorInval) || !strings.Contains(err.Error(), "xenstored has ended") {
