@@ -13,7 +13,7 @@ import (
 
 func TestWhatWaitsForABusyLibxlEndsWithItsContext(t *testing.T) {
 	locked := make(chan Progress)
-	h := openFake(t, WithProgress(func(p Progress) { locked <- p }))
+	var h *Host
 	type call struct {
 		do   func(context.Context) error
 		code libxl.Error
@@ -31,6 +31,8 @@ func TestWhatWaitsForABusyLibxlEndsWithItsContext(t *testing.T) {
 			"DomainSoftReset":     {func(ctx context.Context) error { return h.DomainSoftReset(ctx, fakeGuest(0), 1) }, 0},
 		},
 	} {
+		// Each time another one, for what has ended may still be looking.
+		h = openFake(t, WithProgress(func(p Progress) { locked <- p }))
 		var group sync.WaitGroup
 		pause := func(k fakexl.Kind, lasts time.Duration) {
 			if err := h.DomainPause(t.Context(), fakexl.Pause(k, lasts)); err != nil {
