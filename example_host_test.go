@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,8 +92,25 @@ func TestExamplesOnXen(t *testing.T) {
 		t.Errorf("%+v, %v", info, err)
 	}
 	ExampleHost_DomainSuspend()
-	if restored, err := host.NameToDomid("seven"); err != nil || restored == 7 {
+	restored, err := host.NameToDomid("seven")
+	if err != nil || restored == 7 {
 		t.Errorf("restored as %d, %v", restored, err)
 	}
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		ExampleHost_Events()
+	}()
+	if err := host.DomainShutdown(t.Context(), restored); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		time.Sleep(100 * time.Millisecond)
+		_, err = host.NameToDomid("seven")
+	}
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-followed
 	ExampleHost_DomainDestroy()
 }
