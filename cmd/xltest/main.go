@@ -94,7 +94,7 @@ func run() (failed bool, err error) {
 	flag.IntVar(&load.Creations, "creations", load.Creations, "how many creations to cancel at random moments")
 	flag.IntVar(&load.Guests, "guests", load.Guests, "how many guests at once")
 	flag.IntVar(&load.Opens, "opens", load.Opens, "how often to open a Host")
-	flag.IntVar(&load.Waiting, "waiting", load.Waiting, "how many operations are to wait at once")
+	flag.IntVar(&load.Waiting, "waiting", load.Waiting, "how many operations are to wait at once, each with a child of libxl's: a thousand want a fresh xltest (-run 'operations wait') in 1 GB")
 	flag.Uint64Var(&load.Seed, "seed", 0, "of the random moments; 0 takes another one each time and prints it")
 	flag.Parse()
 	o := xltest.Options{Kernel: *kernel, Ramdisk: *ramdisk, Ready: *ready, Tiny: *tiny, Section: *section, Load: load, Strict: *strict, Last: *last, Timeout: *timeout}

@@ -21,7 +21,7 @@ import (
 
 var daemonChecks = []check{
 	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
-	{loopSection, "operations wait for another program's lock without a thread each, a thousand at once", checkThousand},
+	{loopSection, "hundreds of operations wait for another program's lock without a thread each", checkThousand},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
 	{loopSection, "what a child of libxl's logs is logged like all else", checkChildLog},
 }

@@ -20,13 +20,13 @@ type Load struct {
 	Creations int    // of guests, cancelled at random moments
 	Guests    int    // at once
 	Opens     int    // of a Host
-	Waiting   int    // operations at once
+	Waiting   int    // operations at once, for each of which libxl has a child
 	Seed      uint64 // of the random moments; 0 for one that is not known before
 }
 
 // UsualLoad is what the checks make if they are not told: what takes a few minutes
 // without KVM.
-var UsualLoad = Load{Creations: 24, Guests: 24, Opens: 100, Waiting: 1000}
+var UsualLoad = Load{Creations: 24, Guests: 24, Opens: 100, Waiting: 200}
 
 var loadChecks = []check{
 	{loadSection, "guests created and destroyed, cancelled at random moments, leave nothing behind", checkRandomCancels},
