@@ -75,7 +75,7 @@ func (t *T) storm() (end func()) {
 }
 
 func checkStorm(t *T) {
-	t.cancelRandomly(min(t.o.Load.Creations, UsualLoad.Creations), t.storm)
+	t.cancelRandomly(min(t.o.Load.Creations, UsualLoad.Creations/2), t.storm)
 }
 
 func checkRandomCloses(t *T) {
@@ -107,7 +107,7 @@ func checkRandomCloses(t *T) {
 	close(each) // what is made once is there then
 	was := t.snapshot()
 	calls, ends := int64(0), map[string]int{}
-	rounds := max(t.o.Load.Opens/5, 2)
+	rounds := max(t.o.Load.Opens/10, 2)
 	for range rounds {
 		d := close(time.Duration(random.Int64N(int64(each))))
 		calls += d.done.Load()
@@ -123,7 +123,7 @@ func checkRandomCloses(t *T) {
 func checkRandomSaves(t *T) {
 	t.needSave()
 	random := t.random()
-	rounds, aborted := max(min(t.o.Load.Creations, UsualLoad.Creations)/2, 2), 0
+	rounds, aborted := max(min(t.o.Load.Creations, UsualLoad.Creations)/4, 2), 0
 	for _, kind := range t.kinds() {
 		was := t.snapshot()
 		g := t.startTiny(kind, "")
