@@ -69,6 +69,8 @@ func (t *T) fewThreads(operations, before, waiting int) {
 	}
 }
 
+var memAvailable = regexp.MustCompile(`MemAvailable:.*`)
+
 // checkThousand has operations wait for a lock that another program might hold:
 // libxl has a child wait for each. These end together.
 func checkThousand(t *T) {
@@ -94,6 +96,9 @@ func checkThousand(t *T) {
 	t.until("all to wait", func() bool { return len(leak.Children()) == operations })
 	begun := time.Since(start)
 	waiting := leak.Threads()
+	info, err := os.ReadFile("/proc/meminfo")
+	t.ok(err, "the memory")
+	t.Logf("meanwhile dom0 has %s", memAvailable.Find(info)) // each child takes some
 	_, err = t.Host.DomainInfo(g.Domid)
 	t.ok(err, "DomainInfo meanwhile")
 	release()
