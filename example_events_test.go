@@ -25,10 +25,10 @@ func follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case ev.Type == libxl.EventTypeDomainDeath:
+		switch ev.Type {
+		case libxl.EventTypeDomainDeath:
 			log.Printf("domain %d, %s, is gone", ev.Domid, ev.Uuid)
-		case ev.Type == libxl.EventTypeDomainShutdown:
+		case libxl.EventTypeDomainShutdown:
 			log.Printf("domain %d has shut down: %v", ev.Domid, ev.Reason)
 			if ev.Reason != libxl.ShutdownReasonPoweroff {
 				continue
