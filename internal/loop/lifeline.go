@@ -3,9 +3,10 @@ package loop
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-xenlight/xenlight/internal/xenstore"
 )
 
 // lifeline is a connection to xenstored that says nothing: it ends when the
@@ -17,10 +18,7 @@ import (
 // nobody listens at: in a domain of its own it cannot die alone. It waits for a
 // daemon that is busy, whose queue is short, as libxenstore does.
 func lifeline() (fd int, err error) {
-	path := os.Getenv("XENSTORED_PATH") // libxenstore's
-	if path == "" {
-		path = "/run/xenstored/socket"
-	}
+	path := xenstore.Socket()
 	if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}

@@ -14,6 +14,18 @@ import (
 // Device is the kernel's door to xenstore.
 const Device = "/dev/xen/xenbus"
 
+// Socket is where xenstored listens if it runs in this domain. SocketVariable names
+// another place, as it does to libxenstore.
+func Socket() string {
+	if path := os.Getenv(SocketVariable); path != "" {
+		return path
+	}
+	return "/run/xenstored/socket"
+}
+
+// SocketVariable is an environment variable, see Socket.
+const SocketVariable = "XENSTORED_PATH"
+
 // The wire protocol's messages.
 const (
 	typeDirectory = 1

@@ -41,12 +41,14 @@ var ways = []struct {
 // journal is what watchers are told, by domain.
 type journal map[libxl.Uuid][]string
 
-func (j journal) note(ev xenlight.Event) {
-	what := "death"
+func (j journal) note(ev xenlight.Event) { j[ev.Uuid] = append(j[ev.Uuid], inAWord(ev)) }
+
+// inAWord tells of a shutdown by its reason, and of a death.
+func inAWord(ev xenlight.Event) string {
 	if ev.Type == libxl.EventTypeDomainShutdown {
-		what = ev.Reason.String()
+		return ev.Reason.String()
 	}
-	j[ev.Uuid] = append(j[ev.Uuid], what)
+	return "death"
 }
 
 // keep notes events until the domain dies that is told last.

@@ -14,16 +14,13 @@ import (
 	"time"
 
 	"github.com/go-xenlight/xenlight"
+	"github.com/go-xenlight/xenlight/internal/xenstore"
 	"github.com/go-xenlight/xenlight/libxl"
 )
 
 var cutChecks = []check{
 	{loadSection, "when the way to xenstored is cut, all calls and watches end with ErrBroken, and the process lives on", checkCut},
 }
-
-// xenstoredPath is the variable by which libxenstore is told where the daemon's
-// socket is.
-const xenstoredPath = "XENSTORED_PATH"
 
 // A relay is a way to xenstored that can be cut, as the daemon's death would.
 type relay struct {
@@ -36,10 +33,7 @@ type relay struct {
 }
 
 func (t *T) relay() *relay {
-	daemon := os.Getenv(xenstoredPath)
-	if daemon == "" {
-		daemon = "/run/xenstored/socket"
-	}
+	daemon := xenstore.Socket()
 	if _, err := os.Stat(daemon); err != nil {
 		t.Cannot("xenstored does not run in this domain: %v", err)
 	}
@@ -136,7 +130,7 @@ func checkCut(t *T) {
 	was := t.snapshot()
 	r := t.relay()
 	cmd := t.instead("broken", g.Domid)
-	cmd.Env = append(cmd.Env, xenstoredPath+"="+r.path)
+	cmd.Env = append(cmd.Env, xenstore.SocketVariable+"="+r.path)
 	said, err := cmd.StdoutPipe()
 	t.ok(err, "a pipe")
 	var errs strings.Builder

@@ -21,7 +21,7 @@ import (
 
 var daemonChecks = []check{
 	{loopSection, "more than a hundred operations wait without a thread each, and are all cancelled", checkWaiting},
-	{loopSection, "hundreds of operations wait for another program's lock without a thread each", checkThousand},
+	{loopSection, "hundreds of operations wait for another program's lock without a thread each", checkLocked},
 	{loopSection, "libxl's messages are logged with level, source and domain, and explain the errors of operations at once", checkLog},
 	{loopSection, "what a child of libxl's logs is logged like all else", checkChildLog},
 }
@@ -71,9 +71,9 @@ func (t *T) fewThreads(operations, before, waiting int) {
 
 var memAvailable = regexp.MustCompile(`MemAvailable:.*`)
 
-// checkThousand has operations wait for a lock that another program might hold:
+// checkLocked has operations wait for a lock that another program might hold:
 // libxl has a child wait for each. These end together.
-func checkThousand(t *T) {
+func checkLocked(t *T) {
 	operations := t.o.Load.Waiting
 	g := t.create(t.tiny(t.plain(), ""))
 	// Where libxl has it, see libxl__ev_devlock_init.
@@ -180,8 +180,7 @@ func checkChildLog(t *T) {
 	if !throwAway() {
 		t.Cannot("meanwhile nobody on this host could note a domain's number as used")
 	}
-	// Where libxl has it, see libxl__mark_domid_recent.
-	const file = "/run/xen/domid-history.new"
+	const file = domidHistory + ".new" // see libxl__mark_domid_recent
 	t.ok(os.Mkdir(file, 0o755), "a folder in the place of "+file)
 	t.Cleanup(func() { os.Remove(file) })
 	log := &records{level: slog.LevelError}

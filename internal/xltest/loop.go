@@ -271,8 +271,7 @@ func checkHalfCreated(t *T) {
 	if !throwAway() {
 		t.Cannot("meanwhile nobody on this host could destroy a domain")
 	}
-	// Where libxl keeps it, see libxl__domid_history_path.
-	const file, aside = "/run/xen/domid-history", "/run/xen/domid-history.xltest"
+	const file, aside = domidHistory, domidHistory + ".xltest"
 	t.create(t.tiny(t.plain(), "")).destroy() // so that it is there
 	restore := func() {
 		if _, err := os.Stat(aside); err != nil {

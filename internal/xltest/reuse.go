@@ -52,12 +52,9 @@ func checkUnseen(t *T) {
 func told(events iter.Seq2[xenlight.Event, error], names map[libxl.Uuid]string) string {
 	var all []string
 	for ev, err := range events {
-		what := "death"
-		switch {
-		case err != nil:
+		what := inAWord(ev)
+		if err != nil {
 			what = err.Error()
-		case ev.Type == libxl.EventTypeDomainShutdown:
-			what = ev.Reason.String()
 		}
 		all = append(all, names[ev.Uuid]+": "+what)
 	}

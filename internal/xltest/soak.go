@@ -41,7 +41,7 @@ func Soak(ctx context.Context, host *xenlight.Host, o Options, duration time.Dur
 	if err != nil {
 		return true, err
 	}
-	was := found.values() // no less than patience, for a Host keeps what it makes once
+	was := found.values() // the first round waits in vain for what a Host makes once and keeps
 	for round := 0; round == 0 || time.Since(start) < duration; round++ {
 		passed, all := 0, len(checks)
 		checks = slices.DeleteFunc(checks, func(c check) bool {

@@ -82,7 +82,7 @@ func checkRandomCloses(t *T) {
 	const creators = 2
 	random, kind := t.random(), t.plain()
 	g := t.create(t.tiny(kind, ""))
-	close := func(after time.Duration) *doomed {
+	closeAfter := func(after time.Duration) *doomed {
 		h, err := xenlight.Open()
 		t.ok(err, "Open")
 		d := doomedTo(t.ctx, xenlight.ErrClosed)
@@ -104,12 +104,12 @@ func checkRandomCloses(t *T) {
 	g2 := t.create(t.tiny(kind, ""))
 	g2.destroy()
 	each := time.Since(start) * creators
-	close(each) // what is made once is there then
+	closeAfter(each) // what is made once is there then
 	was := t.snapshot()
 	calls, ends := int64(0), map[string]int{}
 	rounds := max(t.o.Load.Opens/10, 2)
 	for range rounds {
-		d := close(time.Duration(random.Int64N(int64(each))))
+		d := closeAfter(time.Duration(random.Int64N(int64(each))))
 		calls += d.done.Load()
 		for what, n := range d.ends {
 			ends[what] += n

@@ -368,24 +368,26 @@ func checkWaitForFreeMemory(t *T) {
 	t.ok(<-done, "WaitForFreeMemory")
 }
 
+// domidHistory is where libxl notes which numbers were used, see
+// libxl__domid_history_path.
+const domidHistory = "/run/xen/domid-history"
+
 func checkDomidHistory(t *T) {
 	if !throwAway() {
 		t.Cannot("it would let others on this host meet a domain's number again")
 	}
-	// Where libxl keeps it, see libxl__domid_history_path.
-	const file = "/var/run/xen/domid-history"
 	g := t.still()
 	g.destroy()
 	has := func() bool {
-		_, err := os.Stat(file)
+		_, err := os.Stat(domidHistory)
 		return err == nil
 	}
 	if !has() {
-		t.Fatalf("no %s after a domain was destroyed", file)
+		t.Fatalf("no %s after a domain was destroyed", domidHistory)
 	}
 	t.ok(t.Host.ClearDomidHistory(), "ClearDomidHistory")
 	if has() {
-		t.Errorf("%s is still there", file)
+		t.Errorf("%s is still there", domidHistory)
 	}
 	t.ok(t.Host.ClearDomidHistory(), "ClearDomidHistory without a history")
 }
